@@ -49,7 +49,7 @@ func (d *Digest) UnmarshalText(text []byte) error { return fromHex(d[:], text, "
 
 var errHexCase = errors.New("want lower-case hexadecimal")
 
-// fromHex fills dst from exactly as much lower-case hexadecimal.
+// fromHex fills dst from exactly as much lower-case hexadecimal, or leaves it as it is.
 func fromHex(dst, text []byte, what string) error {
 	if len(text) != hex.EncodedLen(len(dst)) {
 		return fmt.Errorf("%s: want %d hexadecimal digits, got %d", what, hex.EncodedLen(len(dst)), len(text))
@@ -59,8 +59,10 @@ func fromHex(dst, text []byte, what string) error {
 			return fmt.Errorf("%s: %w", what, errHexCase)
 		}
 	}
-	if _, err := hex.Decode(dst, text); err != nil {
+	b, err := hex.DecodeString(string(text))
+	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
+	copy(dst, b)
 	return nil
 }

@@ -18,29 +18,31 @@ type PublicKey [PublicKeySize]byte
 // Signature is a claim about some bytes; only a Scheme says whether it holds.
 type Signature [SignatureSize]byte
 
-// PrivateKey signs. Its seed is all there is to keep; see package keystore.
+// PrivateKey signs. Its seed is all there is to keep; see package keystore. The zero PrivateKey cannot sign.
 type PrivateKey struct {
-	seed   [SeedSize]byte
-	full   ed25519.PrivateKey
 	public PublicKey
+	// seed ‖ public key, within a function, since fmt calls no String on what is inside of other structs, and prints
+	// through pointers.
+	full func() ed25519.PrivateKey
 }
 
 // NewPrivateKey expands a seed of SeedSize secret random bytes (RFC 8032 §5.1.5).
 func NewPrivateKey(seed [SeedSize]byte) PrivateKey {
 	full := ed25519.NewKeyFromSeed(seed[:])
-	k := PrivateKey{seed: seed, full: full}
-	copy(k.public[:], full[SeedSize:])
-	return k
+	return PrivateKey{public: PublicKey(full[SeedSize:]), full: func() ed25519.PrivateKey { return full }}
 }
 
 // Public is the key that others know this one by.
 func (k PrivateKey) Public() PublicKey { return k.public }
 
 // Seed is what NewPrivateKey makes this key from.
-func (k PrivateKey) Seed() [SeedSize]byte { return k.seed }
+func (k PrivateKey) Seed() [SeedSize]byte { return [SeedSize]byte(k.full()[:SeedSize]) }
 
 // String keeps a private key out of logs.
 func (k PrivateKey) String() string { return "private key of " + k.public.String() }
+
+// GoString does the same for %#v.
+func (k PrivateKey) GoString() string { return k.String() }
 
 // IsZero says whether k names nobody.
 func (k PublicKey) IsZero() bool { return k == PublicKey{} }
