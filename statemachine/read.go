@@ -1,0 +1,181 @@
+package statemachine
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/quorate/quorate/crypto"
+)
+
+// Unreadable says that the state cannot be read at a version, and where it can be.
+type Unreadable struct {
+	At     uint64
+	Before uint64 // the nearest readable version below, 0 if there is none
+	After  uint64 // the nearest readable version above, 0 if there is none
+}
+
+func (u *Unreadable) Error() string {
+	switch {
+	case u.After == 0:
+		return fmt.Sprintf("state at %d is not there yet: the newest is %d", u.At, u.Before)
+	case u.Before == 0:
+		return fmt.Sprintf("state at %d is pruned: the oldest is %d", u.At, u.After)
+	}
+	return fmt.Sprintf("state at %d was never written by itself: the nearest are %d and %d", u.At, u.Before, u.After)
+}
+
+// version is the version to read for at.
+func (r *Replicated) version(at uint64) (uint64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	newest := r.committed.Seq
+	if at == Newest {
+		return newest, nil
+	}
+	i, ok := slices.BinarySearch(r.readable, at)
+	u := &Unreadable{At: at}
+	if i > 0 {
+		u.Before = r.readable[i-1]
+	}
+	if i < len(r.readable) {
+		u.After = r.readable[i]
+	}
+	if !ok || newest-at > r.bounds.History {
+		return 0, u
+	}
+	return at, nil
+}
+
+// read calls f with a snapshot of the version for at, and says which version that was.
+func (r *Replicated) read(at uint64, f func(Snapshot) error) (uint64, error) {
+	seq, err := r.version(at)
+	if err != nil {
+		return 0, err
+	}
+	s, err := r.backing.At(seq)
+	if err != nil {
+		return 0, fmt.Errorf("state: read at %d: %w", seq, err)
+	}
+	defer s.Close()
+	if err := f(s); err != nil {
+		return 0, err
+	}
+	// A backing drops old versions under whoever reads them too slowly.
+	_, err = r.version(seq)
+	return seq, err
+}
+
+// Get is the value of an application's key at a version (Newest for the newest committed), whether there is one, and
+// the version read. The error is an *Unreadable, or the backing's.
+func (r *Replicated) Get(at uint64, key []byte) (value []byte, ok bool, seq uint64, err error) {
+	seq, err = r.read(at, func(s Snapshot) (err error) {
+		value, ok, err = s.Get(applicationKey(key))
+		return err
+	})
+	return value, ok, seq, err
+}
+
+// Scan calls f for the application's keys with a prefix, in ascending order, until f returns false. At, seq and err are
+// as with Get; what f was given is worth nothing if there is an error.
+func (r *Replicated) Scan(at uint64, prefix []byte, f func(key, value []byte) bool) (seq uint64, err error) {
+	return r.read(at, func(s Snapshot) error {
+		return s.Scan(applicationKey(prefix), func(key, value []byte) bool { return f(key[1:], value) })
+	})
+}
+
+// ErrQueryPanicked says that the machine could not deal with a query. The state is none the worse.
+var ErrQueryPanicked = errors.New("state: the query made the application panic")
+
+// Query asks the machine. At, seq and err are as with Get; err may also be the machine's.
+func (r *Replicated) Query(at uint64, query []byte) (answer []byte, seq uint64, err error) {
+	seq, err = r.read(at, func(s Snapshot) (err error) {
+		defer func() {
+			if recover() != nil {
+				err = ErrQueryPanicked
+			}
+		}()
+		reader := &snapshotReader{s: s}
+		answer, err = r.machine.Query(reader, query)
+		if reader.broken != nil {
+			return reader.broken
+		}
+		return err
+	})
+	return answer, seq, err
+}
+
+// snapshotReader is a snapshot as a Machine sees it.
+type snapshotReader struct {
+	s      Snapshot
+	broken error // the first; from then on it is empty, and its answer thrown away
+}
+
+func (r *snapshotReader) Get(key []byte) ([]byte, bool) {
+	value, ok, err := r.s.Get(applicationKey(key))
+	r.note(err)
+	return value, ok
+}
+
+func (r *snapshotReader) Scan(prefix []byte, f func(key, value []byte) bool) {
+	r.note(r.s.Scan(applicationKey(prefix), func(key, value []byte) bool { return f(key[1:], value) }))
+}
+
+func (r *snapshotReader) note(err error) {
+	if r.broken == nil {
+		r.broken = err
+	}
+}
+
+// Find says what is known of a sender's nonce as of the newest commit. The entry is set if the nonce is taken.
+func (r *Replicated) Find(sender crypto.PublicKey, nonce uint64) (e SessionEntry, state NonceState, err error) {
+	_, err = r.read(Newest, func(s Snapshot) error {
+		n, err := highestNonce(s.Get, sender)
+		if err != nil {
+			return err
+		}
+		e, state, err = findNonce(s.Get, sender, nonce, n, r.limits.NonceWindow)
+		return err
+	})
+	return e, state, err
+}
+
+// Location says where a transaction was ordered.
+type Location struct {
+	Seq    uint64
+	Index  int // in the batch, from 0
+	Status Status
+}
+
+// Lookup says where a transaction was ordered as of the newest commit, and whether it was: where it was applied, failed
+// or expired, and as long as it was none of these where it was last refused.
+func (r *Replicated) Lookup(id crypto.Digest) (l Location, ok bool, err error) {
+	_, err = r.read(Newest, func(s Snapshot) error {
+		b, found, err := s.Get(idKey(id))
+		if err != nil || !found {
+			return err
+		}
+		ok = true
+		l, err = decodeLocation(b)
+		return err
+	})
+	return l, ok && err == nil, err
+}
+
+// Outcomes are those of a committed batch, in order, and whether it is committed.
+func (r *Replicated) Outcomes(seq uint64) (outcomes []Outcome, ok bool, err error) {
+	_, err = r.read(Newest, func(s Snapshot) error {
+		var all []byte
+		err := s.Scan(outcomesKey(seq), func(_, piece []byte) bool {
+			ok = true
+			all = append(all, piece...)
+			return true
+		})
+		if err != nil {
+			return err
+		}
+		outcomes, err = decodeOutcomes(all)
+		return err
+	})
+	return outcomes, ok && err == nil, err
+}
