@@ -1,0 +1,54 @@
+package store
+
+import (
+	"fmt"
+	"sync"
+)
+
+// placesPerChunk keeps the index from being copied whole as it grows.
+const placesPerChunk = 4096
+
+// Place is where the log holds a block: what was decided and why, and the batch with its bodies.
+type Place struct{ Block, Batch Position }
+
+// Blocks finds blocks in the log by sequence number, from 1 without gaps. It lives in memory, 32 bytes a block, and is filled again
+// from the log on every start. The zero Blocks is empty and ready. Safe for concurrent use.
+type Blocks struct {
+	mu     sync.RWMutex
+	last   uint64
+	chunks [][]Place
+}
+
+// Add notes where the block after Last lies; any other sequence number is an error, and nothing is noted.
+func (b *Blocks) Add(seq uint64, block, batch Position) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if seq != b.last+1 {
+		return fmt.Errorf("store: block %d to be added after block %d", seq, b.last)
+	}
+	if b.last%placesPerChunk == 0 {
+		b.chunks = append(b.chunks, make([]Place, 0, placesPerChunk))
+	}
+	newest := &b.chunks[len(b.chunks)-1]
+	*newest = append(*newest, Place{Block: block, Batch: batch})
+	b.last = seq
+	return nil
+}
+
+// Find says where the block lies, if it was added.
+func (b *Blocks) Find(seq uint64) (Place, bool) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if seq == 0 || seq > b.last {
+		return Place{}, false
+	}
+	i := seq - 1
+	return b.chunks[i/placesPerChunk][i%placesPerChunk], true
+}
+
+// Last is the newest block's sequence number, or 0.
+func (b *Blocks) Last() uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.last
+}

@@ -1,0 +1,304 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+)
+
+// Recovery is what Open found.
+type Recovery struct {
+	Groups    int    // of records
+	Records   int    // in all, obsolete or not
+	TornBytes int64  // cut from the end of the log: written, and perhaps not all of it, by a process that did not live to sync it
+	TornAt    string // file and offset of the cut, if TornBytes > 0
+}
+
+// Open reads the log in dir and makes it ready for more. It calls visit once for every record, in the order in which they were
+// appended; live is false for those that a later restart made obsolete as facts. The payload is visit's to keep. When Open returns an
+// error, visit's too, what visit was told is void, and but for a failing disk nothing in dir was changed.
+//
+// Whatever visit was told is durable when Open returns, synced before or not.
+//
+// A group that does not check out is the torn tail of a crash, and is cut with all that follows it, if nothing shows that it was ever
+// durable. It was, and Open refuses with a *DamageError, if it is older than the last segment, or a group behind it says that it was
+// written after a sync that covered the bad one. So the groups of the very last sync are not told from a torn tail when they are all
+// that is damaged: neither a group nor Close's note came after them. Who must know for certain has to ask others.
+//
+// Errors: ErrNoLog; ErrLocked while another process has the log open; ErrVersion; *DamageError.
+func Open(fsys FS, dir string, o Options, visit func(pos Position, r Record, live bool) error) (*Log, Recovery, error) {
+	size, err := o.segmentBytes()
+	if err != nil {
+		return nil, Recovery{}, err
+	}
+	// Not to leave a lock file where there is no log.
+	if numbers, err := listSegments(fsys, dir); errors.Is(err, fs.ErrNotExist) || err == nil && len(numbers) == 0 {
+		return nil, Recovery{}, fmt.Errorf("store: open %s: %w", dir, ErrNoLog)
+	} else if err != nil {
+		return nil, Recovery{}, fmt.Errorf("store: open log: %w", err)
+	}
+	lock, err := fsys.Lock(filepath.Join(dir, lockName))
+	if err != nil {
+		return nil, Recovery{}, fmt.Errorf("store: open log: %w", err)
+	}
+	op := opening{fs: fsys, dir: dir, visit: visit}
+	err = op.run()
+	if err != nil {
+		for _, s := range op.segments {
+			s.file.Close()
+		}
+		lock.Close()
+		return nil, Recovery{}, fmt.Errorf("store: open log: %w", err)
+	}
+
+	l := &Log{fs: fsys, dir: dir, segmentBytes: size, lock: lock}
+	for _, s := range op.segments {
+		l.segments = append(l.segments, s.file)
+	}
+	for _, used := range op.used {
+		l.before += used
+	}
+	l.current = op.last().head
+	l.identity = l.current.identity
+	tail := op.tail
+	l.end, l.number, l.synced, l.prev = tail.off, tail.number-1, tail.number-1, tail.prev
+	l.restart, l.closed = op.restart, tail.closed
+	return l, op.recovery, nil
+}
+
+// opening is the work of Open. It reads and judges everything before it changes anything.
+type opening struct {
+	fs    FS
+	dir   string
+	visit func(Position, Record, bool) error
+
+	segments []segment
+	used     []int64 // bytes of heads and groups in the segments before the last
+	tail     cursor  // behind the last good group of the last segment
+	restart  uint64  // newest group from which replay starts, or 0
+	torn     extent  // what to cut
+	recovery Recovery
+}
+
+// segment is a file that has a good head.
+type segment struct {
+	path string
+	file File
+	head segmentHead
+}
+
+// extent is a range of bytes in a file.
+type extent struct{ from, to int64 }
+
+func (op *opening) last() segment { return op.segments[len(op.segments)-1] }
+
+func (op *opening) run() error {
+	if err := op.openSegments(); err != nil {
+		return err
+	}
+	if err := op.findTail(); err != nil {
+		return err
+	}
+	if err := op.replay(); err != nil {
+		return err
+	}
+	return op.settle()
+}
+
+// openSegments opens all segments and reads their heads, and checks that none is missing.
+func (op *opening) openSegments() error {
+	numbers, err := listSegments(op.fs, op.dir)
+	if err != nil {
+		return err
+	}
+	for i, n := range numbers {
+		if want := uint32(i + 1); n != want {
+			return &DamageError{File: segmentPath(op.dir, want), Reason: fmt.Sprintf("the segment is missing, though there is segment %d", n)}
+		}
+		path := segmentPath(op.dir, n)
+		f, err := op.fs.Open(path)
+		if err != nil {
+			return err
+		}
+		op.segments = append(op.segments, segment{path: path, file: f})
+		if i == len(numbers)-1 {
+			if err := f.Reread(); err != nil {
+				return err
+			}
+		}
+		s := &op.segments[i]
+		if s.head, err = readSegmentHead(f, path, n); err != nil {
+			return err
+		}
+		if s.head.identity != op.segments[0].head.identity {
+			return &DamageError{File: path, Reason: "the segment belongs to another log"}
+		}
+	}
+	return nil
+}
+
+func readSegmentHead(f File, path string, number uint32) (segmentHead, error) {
+	var head segmentHead
+	size, err := f.Size()
+	if err != nil {
+		return head, err
+	}
+	if size < 2*sector {
+		return head, &DamageError{File: path, Reason: fmt.Sprintf("%d bytes are too few for a segment", size)}
+	}
+	first := make([]byte, sector)
+	if _, err := f.ReadAt(first, 0); err != nil {
+		return head, err
+	}
+	head, version, ok := decodeSegmentHead(first)
+	switch {
+	case version > formatNow:
+		return head, fmt.Errorf("%s: version %d: %w", path, version, ErrVersion)
+	case !ok:
+		return head, &DamageError{File: path, Reason: "the head of the segment fails its check"}
+	case head.number != number:
+		return head, &DamageError{File: path, Reason: fmt.Sprintf("the head is that of segment %d", head.number)}
+	case head.size != size:
+		return head, &DamageError{File: path, Reason: fmt.Sprintf("%d bytes long, made with %d", size, head.size)}
+	}
+	return head, nil
+}
+
+// findTail goes through the last segment to where its good groups end, and judges what lies there. The other segments were synced
+// whole before this one was made, and say in its head what is to be known of them here.
+func (op *opening) findTail() error {
+	s := op.last()
+	op.restart = s.head.restart
+	c := newCursor(s)
+	var bad *flaw
+	for {
+		g, err := c.next(false)
+		if errors.As(err, &bad) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if g.head.flags&flagRestart != 0 {
+			op.restart = g.head.number
+		}
+	}
+	op.tail = c
+	if c.number <= s.head.synced {
+		return &DamageError{File: s.path, Offset: c.off, Reason: bad.reason + "; it was durable when the segment was made"}
+	}
+	return op.judgeRest(s, c, bad)
+}
+
+// judgeRest searches what follows the last good group for a sign that the bad one at the cursor was durable once.
+func (op *opening) judgeRest(s segment, c cursor, bad *flaw) error {
+	w := c.window
+	w.buf = nil // next has overwritten what it read of the bad group
+	op.torn = extent{c.off, c.off}
+	for off := c.off; off < s.head.size; off += sector {
+		b, err := w.bytes(off, sector)
+		if err != nil {
+			return err
+		}
+		if isZero(b) {
+			continue
+		}
+		op.torn.to = off + sector
+		// The bad group's own head, if that is good, says nothing: a group is never written after a sync that covers it.
+		h, ok := decodeGroupHead(b)
+		if ok && h.identity == s.head.identity && h.segment == s.head.number && int64(h.sector)*sector == off && h.synced >= c.number {
+			return &DamageError{File: s.path, Offset: c.off, Reason: fmt.Sprintf(
+				"%s; it was durable when group %d at offset %d was written", bad.reason, h.number, off)}
+		}
+	}
+	return nil
+}
+
+func isZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// replay reads all good groups from the beginning, checks how they hang together, and shows their records to visit.
+func (op *opening) replay() error {
+	c := newCursor(op.segments[0])
+	for i, s := range op.segments {
+		if s.head.first != c.number || s.head.prev != c.prev {
+			return &DamageError{File: s.path, Reason: "the segment does not continue the one before it"}
+		}
+		from := c
+		c = newCursor(s)
+		c.window.buf = from.window.buf[:0]
+		end := op.tail.number
+		if i < len(op.segments)-1 {
+			end = op.segments[i+1].head.first
+		}
+		for c.number < end {
+			if err := op.replayGroup(&c); err != nil {
+				return err
+			}
+		}
+		if i < len(op.segments)-1 {
+			op.used = append(op.used, c.off)
+		}
+	}
+	return nil
+}
+
+func (op *opening) replayGroup(c *cursor) error {
+	at := c.off
+	g, err := c.next(true)
+	var bad *flaw
+	if errors.As(err, &bad) {
+		return &DamageError{File: c.path, Offset: at, Reason: bad.reason + "; there are groups behind it"}
+	}
+	if err != nil {
+		return err
+	}
+	if g.head.number == 1 {
+		if len(g.records) != 1 || identify(g.records[0]) != g.head.identity {
+			return &DamageError{File: c.path, Offset: at, Reason: "the birth record is not the one that the log was made with"}
+		}
+	}
+	if len(g.records) > 0 {
+		op.recovery.Groups++
+	}
+	for i, r := range g.records {
+		op.recovery.Records++
+		if err := op.visit(g.positions[i], r, g.head.number >= op.restart); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle cuts the torn tail and makes all that was read durable: it may have come from a process that was killed before its sync,
+// and the caller will act on it.
+func (op *opening) settle() error {
+	if err := op.fs.Remove(filepath.Join(op.dir, nextName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s := op.last()
+	if t := op.torn; t.to > t.from {
+		op.recovery.TornBytes = t.to - t.from
+		op.recovery.TornAt = fmt.Sprintf("%s at offset %d", s.path, t.from)
+		// With zeros, and before anything new is written: else an old group could come to life behind a new one.
+		zeros := make([]byte, min(t.to-t.from, windowBytes))
+		for off := t.from; off < t.to; {
+			n, err := s.file.WriteAt(zeros[:min(int64(len(zeros)), t.to-off)], off)
+			if err != nil {
+				return err
+			}
+			off += int64(n)
+		}
+	}
+	if err := s.file.Sync(); err != nil {
+		return err
+	}
+	return op.fs.SyncDir(op.dir)
+}
