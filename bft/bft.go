@@ -1,0 +1,126 @@
+// Package bft decides what a replica says, remembers and executes.
+//
+// A Replica is a function from what has happened to what should be done. It has no goroutine, no clock, no source of
+// chance and no I/O: the same events give the same effects, byte for byte. Before it stands Check: nothing unverified
+// comes in. Behind it stands the log: nothing unremembered goes out. See docs/ARCHITECTURE.md.
+package bft
+
+import (
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+)
+
+// Event is one of these, and nothing else.
+type Event interface{ event() }
+
+type (
+	// Tick says that 10 ms have passed.
+	Tick struct{ Now int64 } // wall clock in ms, for batch times only
+
+	// Received is something that a member said, perhaps this replica. Check has passed it.
+	Received struct{ *message.Signed }
+
+	// Submitted is what clients have asked for here. CheckRequests has passed it.
+	Submitted struct{ Requests []*message.Request }
+
+	// Executed says that the machine has applied these batches.
+	Executed struct{ Outcomes []Outcome }
+
+	// Found is what a Read asked of this replica's own store.
+	Found struct {
+		For    epoch.ReplicaID
+		Blocks []*proof.Block // a run from the first one asked for; as many as are there, and fit
+	}
+)
+
+func (Tick) event()      {}
+func (Received) event()  {}
+func (Submitted) event() {}
+func (Executed) event()  {}
+func (Found) event()     {}
+
+// TickMillis is the interval between two Ticks, in ms.
+const TickMillis = 10
+
+// Outcome is what came of executing a slot's batch.
+type Outcome struct {
+	Seq     epoch.Seq
+	Results crypto.Digest // root of the outcomes
+	State   crypto.Digest // running digest of the state
+}
+
+// Effects is what a replica asks of its host. The contract has three lines:
+//
+//  1. Carry out the effects of successive Steps in order; within one: Persist, sync, Enter, Send, Execute, Read, Trim.
+//  2. Persist first: nothing else in an Effects happens until its records, and all earlier ones, are durable.
+//  3. A message to oneself is signed and comes back as Received, like anyone else's.
+type Effects struct {
+	Persist      []ordering.Record  // append to the log, and sync
+	Enter        *epoch.Epoch       // from now on also: these peers, keys and rules
+	Send         []message.Outgoing // sign, and send: to one, some, all, or into the gossip
+	Execute      []Execution        // apply, in this order, without gaps
+	Answer       []Answer           // a request was refused, and why
+	Acknowledged *Acknowledgement   // everything up to here will survive, whatever f members do
+	Read         []Read             // blocks from this replica's own store
+	Trim         bool               // what stands before this Persist in the log is no longer needed as a fact
+	Halt         *Divergence        // a quorum has executed something else: stop
+	Notes        []Note             // what happened and why, if Config.Notes asks for it
+}
+
+// Execution is a decided batch in its place.
+type Execution struct {
+	Seq   epoch.Seq
+	Time  int64 // ms since 1970; never before that of the slot before
+	Batch *message.Batch
+}
+
+// Answer refuses a request.
+type Answer struct {
+	Request *message.Request
+	Refusal error // ErrPoolFull
+}
+
+// Acknowledgement is a quorum's word that it has executed everything up to Seq and holds the blocks. Then any quorum
+// asked later contains a correct member that has.
+type Acknowledgement struct {
+	Seq          epoch.Seq
+	Attestations []*message.Signed // each to a header at or above Seq on this replica's chain
+}
+
+// Read asks for the blocks From to To on behalf of a peer.
+type Read struct {
+	For      epoch.ReplicaID
+	From, To epoch.Seq
+}
+
+// Divergence is that a quorum attests a header at a slot where this replica has another.
+type Divergence struct {
+	Seq         epoch.Seq
+	Own, Quorum crypto.Digest
+}
+
+// Note says what happened, in typed values: logs, metrics and traces make words of it.
+type Note interface{ note() }
+
+type (
+	// Unused is a message that was of no use, and why.
+	Unused struct {
+		Message *message.Signed
+		Reason  error
+	}
+	// DecidedSlot is that a slot is decided: by votes, or by a block from elsewhere.
+	DecidedSlot struct {
+		Seq     epoch.Seq
+		Batch   crypto.Digest
+		Learned bool
+	}
+	// StableAt is that a checkpoint became stable.
+	StableAt struct{ Seq epoch.Seq }
+)
+
+func (Unused) note()      {}
+func (DecidedSlot) note() {}
+func (StableAt) note()    {}

@@ -1,0 +1,224 @@
+package bft
+
+import (
+	"errors"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/bft/proof"
+)
+
+// Every replica tells the others by Status how far it is; whoever sees that a peer lacks something sends it again.
+// Votes are sent again while neither has delivered the slot. What a peer has delivered is asked of it by Want, and
+// comes as Have: blocks with certificates. A claim of height is a hint; only proven blocks are progress.
+
+const (
+	statusDueTicks  = 10  // between two Status while something is due
+	statusIdleTicks = 100 // else
+	// A replica asks for blocks when nothing was delivered for so long although a peer claims to be ahead: what is
+	// merely under way should arrive by itself. From farGap on it does not wait.
+	wantAfterTicks = 10
+	farGap         = 64
+	wantPatience   = 30 // ticks after which an unanswered Want is given up, and another peer asked
+	wantBlocks     = 32 // asked for at a time
+	// How long nothing is sent again to one peer after a checkpoint or an attestation was.
+	againTicks = 20
+)
+
+var (
+	errNothingNew  = errors.New("nothing new in it")
+	errAskedEnough = errors.New("asked for more while an earlier want is being served")
+)
+
+// catchup is what a replica knows of how far others are.
+type catchup struct {
+	peers     []peer // by member
+	lastMoved uint64 // tick of the last delivery
+	toldAt    uint64 // tick of the last Status
+
+	asked   epoch.ReplicaID // whom a Want is out to; 0: nobody
+	askedAt uint64
+	last    epoch.ReplicaID // who was asked last
+}
+
+type peer struct {
+	status     message.Status
+	serving    bool   // a Read for it is under way
+	againAt    uint64 // tick at which attestations or a checkpoint were last sent again to it
+	uselessTil uint64 // it claimed what it could not show: not asked before this tick
+}
+
+func (c *catchup) progressed(now uint64) { c.lastMoved = now }
+
+func (c *catchup) behind(delivered epoch.Seq) uint64 {
+	most := delivered
+	for i := range c.peers {
+		most = max(most, c.peers[i].status.Delivered)
+	}
+	return uint64(most - delivered)
+}
+
+// tickCatchup tells the others how far this replica is, and asks for what it lacks.
+func (r *Replica) tickCatchup() {
+	since := r.ticks - r.catchup.toldAt
+	if since >= statusIdleTicks || (since >= statusDueTicks && r.due()) || r.ticks == 1 {
+		r.catchup.toldAt = r.ticks
+		r.sendTo(r.peers, &message.Status{
+			View: r.order.View(), Delivered: r.head.Seq, Acknowledged: r.attest.acknowledged,
+			Stable: r.attest.stable.Header.Seq, Progress: r.progress(),
+		})
+	}
+	r.ask()
+}
+
+// progress is that of the slots above the newest executed one; those in execution are decided.
+func (r *Replica) progress() []message.Phase {
+	var all []message.Phase
+	for range r.executing {
+		all = append(all, message.Decided)
+	}
+	all = append(all, r.order.Progress()...)
+	return all[:min(len(all), message.MaxProgress)]
+}
+
+// due says whether anything waits to happen that a lost message could hold up.
+func (r *Replica) due() bool {
+	return r.pool.waiting > 0 || r.order.Open() > r.head.Seq || r.head.Seq > r.attest.acknowledged ||
+		r.catchup.behind(r.delivered) > 0
+}
+
+// ask sends a Want if this replica is behind and nothing moves.
+func (r *Replica) ask() {
+	c := &r.catchup
+	if c.asked != 0 && r.ticks-c.askedAt < wantPatience {
+		return
+	}
+	if c.asked != 0 {
+		c.peers[c.asked-1].uselessTil = r.ticks + wantPatience
+		c.asked = 0
+	}
+	gap := c.behind(r.delivered)
+	if gap == 0 || len(r.executing) >= maxExecuting/2 || (gap < farGap && r.ticks-c.lastMoved < wantAfterTicks) {
+		return
+	}
+	n := epoch.ReplicaID(r.epoch.N())
+	for i := range n {
+		id := (c.last+i)%n + 1
+		p := &c.peers[id-1]
+		if id == r.self || p.status.Delivered <= r.delivered || r.ticks < p.uselessTil {
+			continue
+		}
+		c.asked, c.last, c.askedAt = id, id, r.ticks
+		to := min(p.status.Delivered, r.delivered+wantBlocks)
+		r.sendTo([]epoch.ReplicaID{id}, &message.Want{From: r.delivered + 1, To: to})
+		return
+	}
+}
+
+// onStatus sends a peer again what it lacks.
+func (r *Replica) onStatus(from epoch.ReplicaID, s *message.Status) error {
+	if from == r.self {
+		return nil
+	}
+	p := &r.catchup.peers[from-1]
+	p.status = *s
+	r.order.Help(from, s.Delivered, s.Progress)
+	r.attestAgain(from, p, s)
+	return nil
+}
+
+// attestAgain sends a peer the attestations, or the proof of a checkpoint, that it seems to have missed.
+func (r *Replica) attestAgain(to epoch.ReplicaID, p *peer, s *message.Status) {
+	if r.ticks-p.againAt < againTicks && p.againAt != 0 {
+		return
+	}
+	if s.Stable < r.attest.stable.Header.Seq {
+		p.againAt = r.ticks
+		r.sendTo([]epoch.ReplicaID{to}, &message.Have{Checkpoint: proof.EncodeCheckpoint(r.attest.stable)})
+	}
+	if r.ticks-r.attest.spokeAt < statusDueTicks {
+		return // what was said a moment ago is still on its way
+	}
+	for _, seq := range r.openCheckpoints(s.Stable) {
+		r.sayAgain(to, p, r.checkpointVotes(seq).tally.Of(r.self))
+	}
+	if own := &r.attest.voices[r.self-1]; s.Acknowledged < own.seq {
+		r.sayAgain(to, p, own.matched)
+	}
+}
+
+func (r *Replica) sayAgain(to epoch.ReplicaID, p *peer, m *message.Signed) {
+	if m != nil {
+		p.againAt = r.ticks
+		r.out.Send = append(r.out.Send, message.Outgoing{Again: m, To: []epoch.ReplicaID{to}, Epoch: r.epoch.ID})
+	}
+}
+
+// onWant has blocks read for a peer, one request of each peer at a time.
+func (r *Replica) onWant(from epoch.ReplicaID, q *message.Want) error {
+	p := &r.catchup.peers[from-1]
+	if p.serving {
+		return errAskedEnough
+	}
+	p.serving = true
+	r.out.Read = append(r.out.Read, Read{For: from, From: q.From, To: min(q.To, r.head.Seq)})
+	return nil
+}
+
+// onFound sends what was read; nothing as well, so that the peer asks somebody else at once.
+func (r *Replica) onFound(f Found) {
+	r.catchup.peers[f.For-1].serving = false
+	have := &message.Have{}
+	for _, b := range f.Blocks {
+		have.Blocks = append(have.Blocks, proof.EncodeBlock(b))
+	}
+	r.sendTo([]epoch.ReplicaID{f.For}, have)
+}
+
+// onHave takes in blocks and checkpoints, whose certificates Check has found valid.
+func (r *Replica) onHave(from epoch.ReplicaID, h *message.Have) error {
+	before := r.delivered
+	for _, raw := range h.Blocks {
+		b, err := proof.DecodeBlock(raw)
+		if err != nil {
+			return err
+		}
+		r.learn(b)
+	}
+	r.deliverInOrder()
+	if len(h.Checkpoint) > 0 {
+		c, err := proof.DecodeCheckpoint(h.Checkpoint)
+		if err != nil {
+			return err
+		}
+		r.onCheckpoint(c)
+		return nil
+	}
+	c := &r.catchup
+	if c.asked == from {
+		c.asked = 0
+		if r.delivered == before {
+			c.peers[from-1].uselessTil = r.ticks + wantPatience
+			return errNothingNew
+		}
+		c.lastMoved = r.ticks - min(r.ticks, wantAfterTicks) // go on at once
+		r.ask()
+	}
+	return nil
+}
+
+// learn takes a block's word for what its slot decided, not for what came of it: that this replica finds out itself.
+func (r *Replica) learn(b *proof.Block) {
+	seq := b.Header.Seq
+	if seq <= r.delivered || seq > r.delivered+2*message.MaxHaveBlocks {
+		return
+	}
+	if _, ok := r.pending[seq]; ok {
+		return
+	}
+	logged := r.order.Learned(seq, b.Header.Batch)
+	r.onDecided(ordering.Decision{
+		View: b.View, Seq: seq, Batch: b.Batch, Certificate: b.Certificate, Logged: logged,
+	}, true)
+}

@@ -1,0 +1,169 @@
+package bft
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+)
+
+// Why a message or a request is not valid. Validity is true for ever; relevance, which is true now, is for handlers.
+var (
+	ErrForeignChain = errors.New("is for another chain")
+	ErrForeignEpoch = errors.New("is for another epoch")
+	ErrNoMember     = errors.New("author is no member")
+	ErrSignature    = errors.New("signature does not hold")
+	ErrTooLarge     = errors.New("is too large")
+	errEmptyBatch   = errors.New("batch is empty")
+	errGenesisSlot  = errors.New("slot 0 is the genesis")
+	errRange        = errors.New("range is empty or too wide")
+)
+
+// Check says why a message from the wire is not valid in e. It is pure: any number of goroutines may check at once.
+func Check(m *message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
+	switch {
+	case m.Chain != e.Chain:
+		return ErrForeignChain
+	case m.Epoch != e.ID || m.Mode != e.Mode:
+		return ErrForeignEpoch
+	case !e.Has(m.Author):
+		return ErrNoMember
+	}
+	requests, err := checkBody(m.Body, e, s)
+	if err != nil {
+		return err
+	}
+	claims := make([]crypto.Claim, 0, 1+len(requests))
+	claims = append(claims, m.Claim(e))
+	for _, q := range requests {
+		if err := checkForm(q, e); err != nil {
+			return err
+		}
+		claims = append(claims, q.Claim())
+	}
+	if len(claims) == 1 {
+		if !s.Verify(claims[0]) {
+			return ErrSignature
+		}
+		return nil
+	}
+	for i, ok := range s.VerifyBatch(claims) {
+		if !ok && i == 0 {
+			return ErrSignature
+		}
+		if !ok {
+			return fmt.Errorf("transaction %s: %w", requests[i-1].ID().Short(), ErrSignature)
+		}
+	}
+	return nil
+}
+
+// checkBody judges all but the author's signature; it yields the transactions whose signatures must hold as well.
+func checkBody(b message.Body, e *epoch.Epoch, s crypto.Scheme) ([]*message.Request, error) {
+	switch b := b.(type) {
+	case *message.PrePrepare:
+		return b.Batch.Requests, checkProposal(b, e)
+	case *message.Prepare:
+		return nil, checkSlot(b.Seq)
+	case *message.Commit:
+		return nil, checkSlot(b.Seq)
+	case *message.Attestation:
+		return nil, checkSlot(b.Seq)
+	case *message.Want:
+		if b.From == 0 || b.To < b.From || b.To-b.From >= message.MaxHaveBlocks {
+			return nil, errRange
+		}
+		return nil, nil
+	case *message.Have:
+		return nil, checkHave(b, e, s)
+	case *message.Bundle:
+		return b.Requests, nil
+	default:
+		return nil, nil
+	}
+}
+
+func checkSlot(seq epoch.Seq) error {
+	if seq == 0 {
+		return errGenesisSlot
+	}
+	return nil
+}
+
+// checkProposal judges what may be voted for: a function of the batch and the epoch alone. Whether its transactions
+// will succeed, or were executed before, is an outcome of execution and no ground to withhold a vote.
+func checkProposal(p *message.PrePrepare, e *epoch.Epoch) error {
+	if err := checkSlot(p.Seq); err != nil {
+		return err
+	}
+	return checkBatch(p.Batch, e)
+}
+
+func checkBatch(b *message.Batch, e *epoch.Epoch) error {
+	switch {
+	case len(b.Requests) == 0:
+		return errEmptyBatch
+	case len(b.Requests) > int(e.Parameters.BatchRequests):
+		return fmt.Errorf("batch of %d transactions %w, at most %d", len(b.Requests), ErrTooLarge, e.Parameters.BatchRequests)
+	case b.Size() > int(e.Parameters.BatchBytes):
+		return fmt.Errorf("batch of %d bytes %w, at most %d", b.Size(), ErrTooLarge, e.Parameters.BatchBytes)
+	}
+	return nil
+}
+
+// checkHave judges every certificate in it. Blocks with a certificate need no other word: their transactions were
+// checked by the correct members of the quorum that voted for them.
+func checkHave(h *message.Have, e *epoch.Epoch, s crypto.Scheme) error {
+	for _, raw := range h.Blocks {
+		b, err := proof.DecodeBlock(raw)
+		if err != nil {
+			return err
+		}
+		if err := b.Verify(e, s); err != nil {
+			return fmt.Errorf("block %d: %w", b.Header.Seq, err)
+		}
+	}
+	if len(h.Checkpoint) == 0 {
+		return nil
+	}
+	c, err := proof.DecodeCheckpoint(h.Checkpoint)
+	if err != nil {
+		return err
+	}
+	if err := c.Verify(e, s); err != nil {
+		return fmt.Errorf("checkpoint %d: %w", c.Header.Seq, err)
+	}
+	return nil
+}
+
+// CheckRequests says of each request why it is not valid in e; nil where it is.
+func CheckRequests(requests []*message.Request, e *epoch.Epoch, s crypto.Scheme) []error {
+	errs := make([]error, len(requests))
+	claims := make([]crypto.Claim, 0, len(requests))
+	index := make([]int, 0, len(requests))
+	for i, q := range requests {
+		if errs[i] = checkForm(q, e); errs[i] == nil {
+			claims = append(claims, q.Claim())
+			index = append(index, i)
+		}
+	}
+	for i, ok := range s.VerifyBatch(claims) {
+		if !ok {
+			errs[index[i]] = ErrSignature
+		}
+	}
+	return errs
+}
+
+func checkForm(q *message.Request, e *epoch.Epoch) error {
+	switch {
+	case q.Chain != e.Chain:
+		return ErrForeignChain
+	case q.Size() > int(e.Parameters.RequestBytes):
+		return fmt.Errorf("transaction of %d bytes %w, at most %d", q.Size(), ErrTooLarge, e.Parameters.RequestBytes)
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package message
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/crypto"
+)
+
+const domainBatch = "quorate/batch/1"
+
+// MaxBatchRequests and MaxBatchBytes bound a batch under any parameters.
+const (
+	MaxBatchRequests = 10_000
+	MaxBatchBytes    = 2 << 20
+)
+
+// Batch is what one slot decides on: the leader's time and transactions in order.
+//
+// Its digest is taken over the transactions' body digests, and depends on neither view nor leader: the same batch
+// proposed again in a later view is the same.
+type Batch struct {
+	Time     int64 // milliseconds since 1970 on the leader's clock
+	Requests []*Request
+
+	digest crypto.Digest
+}
+
+// NewBatch puts transactions in order.
+func NewBatch(time int64, requests []*Request) *Batch {
+	var w Writer
+	w.buf = make([]byte, 0, 12+len(requests)*crypto.DigestSize)
+	w.U64(uint64(time))
+	w.U32(uint32(len(requests)))
+	for _, q := range requests {
+		body := q.Body()
+		w.Fixed(body[:])
+	}
+	return &Batch{Time: time, Requests: requests, digest: crypto.Hash(domainBatch, w.Bytes())}
+}
+
+// Digest names the batch.
+func (b *Batch) Digest() crypto.Digest { return b.digest }
+
+// Size is how many bytes the batch's transactions have.
+func (b *Batch) Size() int {
+	n := 0
+	for _, q := range b.Requests {
+		n += q.Size()
+	}
+	return n
+}
+
+// Encode writes the batch with every transaction.
+func (b *Batch) Encode(w *Writer) {
+	w.U64(uint64(b.Time))
+	w.U32(uint32(len(b.Requests)))
+	for _, q := range b.Requests {
+		w.String(q.Bytes())
+	}
+}
+
+var errTwice = errors.New("names one transaction twice")
+
+// DecodeBatch reads what Encode writes. It refuses a batch that names a transaction twice, or is over the bounds
+// that hold under any parameters.
+func DecodeBatch(r *Reader) *Batch {
+	time := int64(r.U64())
+	n := r.Count(MaxBatchRequests, 4+RequestOverhead)
+	requests := make([]*Request, 0, n)
+	seen := make(map[crypto.Digest]struct{}, n)
+	size := 0
+	for range n {
+		raw := r.String(MaxRequestBytes)
+		if r.err != nil {
+			return nil
+		}
+		q, err := DecodeRequest(raw)
+		if err != nil {
+			r.Fail(err)
+			return nil
+		}
+		if _, again := seen[q.id]; again {
+			r.Fail(errTwice)
+			return nil
+		}
+		seen[q.id] = struct{}{}
+		if size += q.Size(); size > MaxBatchBytes {
+			r.Fail(fmt.Errorf("batch: over %d bytes", MaxBatchBytes))
+			return nil
+		}
+		requests = append(requests, q)
+	}
+	if r.err != nil {
+		return nil
+	}
+	return NewBatch(time, requests)
+}

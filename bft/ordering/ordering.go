@@ -1,0 +1,58 @@
+// Package ordering is what pbft and paxos share: the interface behind which they stand, the facts that they keep, and
+// how votes are counted.
+package ordering
+
+import (
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/crypto"
+)
+
+// A Protocol agrees with its peers on one batch for each sequence number of an epoch.
+//
+// It is driven by one caller, never calls out, and has no clock but Tick. What it wants done it leaves in its Output.
+type Protocol interface {
+	// Propose offers a batch for the next slot; false if this replica does not lead or the window is full.
+	Propose(*message.Batch) bool
+	// Receive takes in a checked message of an ordering kind. An error says why it was of no use; it is never fatal.
+	Receive(*message.Signed) error
+	// Tick says that an interval of 10 ms has passed.
+	Tick()
+	// Learned says that a slot's decision has come by proof from elsewhere: it needs no more votes. The answer is
+	// whether the batch of this digest is in this replica's log already.
+	Learned(epoch.Seq, crypto.Digest) (logged bool)
+	// Delivered says that every slot up to this one is decided and handed on.
+	Delivered(epoch.Seq)
+	// Stable says that no member needs to hear of this slot or anything before it again.
+	Stable(epoch.Seq)
+	// Progress says how far the slots above the last delivered one are, in order, to tell peers by Status.
+	Progress() []message.Phase
+	// Help sends a peer again what it lacks of the slots above delivered, going by the progress it has told.
+	Help(peer epoch.ReplicaID, delivered epoch.Seq, progress []message.Phase)
+	// Open is the highest slot this replica has accepted a proposal for, decided or not.
+	Open() epoch.Seq
+	// View is the view this replica votes in.
+	View() epoch.View
+	// Leader is who may propose in that view.
+	Leader() epoch.ReplicaID
+	// Facts are those that a Base record must repeat: all that is live above the stable checkpoint.
+	Facts() []Record
+	// Take is all that was asked for since the last Take.
+	Take() Output
+}
+
+// Output is what a protocol wants done. Persist comes first: see bft.Effects.
+type Output struct {
+	Persist []Record
+	Send    []message.Outgoing
+	Decided []Decision
+}
+
+// Decision is a slot's batch with the proof that it was decided.
+type Decision struct {
+	View        epoch.View
+	Seq         epoch.Seq
+	Batch       *message.Batch
+	Certificate []*message.Signed // a quorum's commits, in order of the members' numbers
+	Logged      bool              // the batch is in this replica's log already
+}

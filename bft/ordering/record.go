@@ -1,0 +1,200 @@
+package ordering
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+)
+
+// Record is a fact that a replica must remember. The log holds facts, not inputs: what a replica has bound itself to,
+// never what it was told. The numbers of RecordKind are in every log: they are never used again.
+type Record interface {
+	Kind() RecordKind
+	encode(*message.Writer)
+}
+
+// RecordKind says which fact a record is.
+type RecordKind uint8
+
+const (
+	KindBirth    RecordKind = 1
+	KindEntered  RecordKind = 2
+	KindBodies   RecordKind = 3
+	KindAccepted RecordKind = 4
+	KindPrepared RecordKind = 5
+	KindDecided  RecordKind = 6
+	KindBase     RecordKind = 7
+)
+
+// Birth is a log's first record: whose log it is, and which life of it.
+type Birth struct {
+	Key         crypto.PublicKey
+	Incarnation epoch.Incarnation
+}
+
+// Entered is that this replica has come to take part in an epoch.
+type Entered struct{ Epoch *epoch.Epoch }
+
+// Bodies is a batch with every transaction, written once, whoever and however many facts name it. It is the block
+// store's copy as well.
+type Bodies struct{ Batch *message.Batch }
+
+// Accepted is that this replica stands by a proposal, its own or its leader's: it will say Prepare to no other in
+// that view. The batch is in a Bodies record of the same append or an earlier one.
+type Accepted struct {
+	message.Vote
+	Proposal *message.Signed // the leader's PrePrepare without its attachment; nil for one's own
+}
+
+// Prepared is that a quorum stands by a proposal; the certificate is what a view change will show.
+type Prepared struct {
+	message.Vote
+	Prepares []*message.Signed // a quorum with the leader's PrePrepare; in order of the members' numbers
+}
+
+// Decided is a slot's decision with its header, written once the batch was executed. With the Bodies record of its
+// batch it is the block.
+type Decided struct{ proof.Decision }
+
+// Base repeats all that has no sequence number and all that is still live, so that whatever stands before it in the
+// log is no longer needed as a fact.
+type Base struct {
+	Birth   Birth
+	Epoch   *epoch.Epoch
+	View    epoch.View // the highest view promised
+	Stable  *proof.Checkpoint
+	Headers []proof.Header // above the stable checkpoint: multiples of K, and last the newest
+	Facts   []Record       // Accepted and Prepared above the stable checkpoint
+}
+
+func (*Birth) Kind() RecordKind    { return KindBirth }
+func (*Entered) Kind() RecordKind  { return KindEntered }
+func (*Bodies) Kind() RecordKind   { return KindBodies }
+func (*Accepted) Kind() RecordKind { return KindAccepted }
+func (*Prepared) Kind() RecordKind { return KindPrepared }
+func (*Decided) Kind() RecordKind  { return KindDecided }
+func (*Base) Kind() RecordKind     { return KindBase }
+
+func (b *Birth) encode(w *message.Writer) {
+	w.Fixed(b.Key[:])
+	w.Fixed(b.Incarnation[:])
+}
+func (e *Entered) encode(w *message.Writer) { proof.EncodeEpoch(w, e.Epoch) }
+func (b *Bodies) encode(w *message.Writer)  { b.Batch.Encode(w) }
+
+func (a *Accepted) encode(w *message.Writer) {
+	encodeVote(w, a.Vote)
+	w.Flag(a.Proposal != nil)
+	if a.Proposal != nil {
+		a.Proposal.EncodeDetached(w)
+	}
+}
+
+func (p *Prepared) encode(w *message.Writer) {
+	encodeVote(w, p.Vote)
+	proof.WriteVotes(w, p.Prepares)
+}
+
+func (d *Decided) encode(w *message.Writer) { d.Decision.Encode(w) }
+
+// maxFacts bounds a Base: two facts a slot of the widest window.
+const maxFacts = 2 * 4096
+
+func (b *Base) encode(w *message.Writer) {
+	b.Birth.encode(w)
+	proof.EncodeEpoch(w, b.Epoch)
+	w.U64(uint64(b.View))
+	b.Stable.Encode(w)
+	w.U32(uint32(len(b.Headers)))
+	for i := range b.Headers {
+		b.Headers[i].Encode(w)
+	}
+	w.U32(uint32(len(b.Facts)))
+	for _, f := range b.Facts {
+		w.U8(uint8(f.Kind()))
+		f.encode(w)
+	}
+}
+
+func encodeVote(w *message.Writer, v message.Vote) {
+	w.U64(uint64(v.View))
+	w.U64(uint64(v.Seq))
+	w.Fixed(v.Digest[:])
+}
+
+func readVote(r *message.Reader) message.Vote {
+	return message.Vote{View: epoch.View(r.U64()), Seq: epoch.Seq(r.U64()), Digest: r.Digest()}
+}
+
+// Encode is a record's payload in the log.
+func Encode(rec Record) []byte {
+	var w message.Writer
+	rec.encode(&w)
+	return w.Bytes()
+}
+
+// Decode reads what Encode made of a record of this kind.
+func Decode(kind RecordKind, payload []byte) (Record, error) {
+	r := message.NewReader(payload)
+	rec := read(kind, r)
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("record of kind %d: %w", kind, err)
+	}
+	return rec, nil
+}
+
+func read(kind RecordKind, r *message.Reader) Record {
+	switch kind {
+	case KindBirth:
+		b := readBirth(r)
+		return &b
+	case KindEntered:
+		return &Entered{proof.ReadEpoch(r)}
+	case KindBodies:
+		return &Bodies{message.DecodeBatch(r)}
+	case KindAccepted:
+		return readAccepted(r)
+	case KindPrepared:
+		return &Prepared{Vote: readVote(r), Prepares: proof.ReadVotes(r)}
+	case KindDecided:
+		return &Decided{*proof.ReadDecision(r)}
+	case KindBase:
+		return readBase(r)
+	default:
+		r.Fail(fmt.Errorf("kind %d is none", kind))
+		return nil
+	}
+}
+
+func readBirth(r *message.Reader) (b Birth) {
+	r.Fixed(b.Key[:])
+	r.Fixed(b.Incarnation[:])
+	return b
+}
+
+func readAccepted(r *message.Reader) *Accepted {
+	a := &Accepted{Vote: readVote(r)}
+	if r.Flag() {
+		a.Proposal = message.ReadDetached(r)
+	}
+	return a
+}
+
+func readBase(r *message.Reader) *Base {
+	b := &Base{Birth: readBirth(r), Epoch: proof.ReadEpoch(r), View: epoch.View(r.U64()), Stable: proof.ReadCheckpoint(r)}
+	for range r.Count(maxFacts, proof.HeaderSize) {
+		b.Headers = append(b.Headers, proof.ReadHeader(r))
+	}
+	for range r.Count(maxFacts, 1) {
+		kind := RecordKind(r.U8())
+		if kind != KindAccepted && kind != KindPrepared {
+			r.Fail(fmt.Errorf("kind %d in a base", kind))
+			return b
+		}
+		b.Facts = append(b.Facts, read(kind, r))
+	}
+	return b
+}

@@ -1,0 +1,48 @@
+package pbft
+
+import (
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+)
+
+// helpAge is how old a slot is, in ticks, before anything of it is sent again: younger votes are still on their way.
+const helpAge = 10
+
+// Progress says how far the slots above the last delivered one are.
+func (in *Instance) Progress() []message.Phase {
+	n := min(in.highest-in.delivered, message.MaxProgress)
+	if in.highest <= in.delivered || n == 0 {
+		return nil
+	}
+	progress := make([]message.Phase, n)
+	for i := range progress {
+		if s := in.at(in.delivered + 1 + epoch.Seq(i)); s != nil {
+			progress[i] = s.phase
+		}
+	}
+	return progress
+}
+
+// Help sends a peer again what it lacks. Of slots that this replica has delivered it gets blocks instead, when it
+// asks: see bft/catchup.go.
+func (in *Instance) Help(peer epoch.ReplicaID, delivered epoch.Seq, progress []message.Phase) {
+	for seq := max(in.delivered, delivered) + 1; seq <= in.highest; seq++ {
+		s := in.at(seq)
+		if s == nil || s.age < helpAge {
+			continue
+		}
+		theirs := message.Empty
+		if i := seq - delivered - 1; i < epoch.Seq(len(progress)) {
+			theirs = progress[i]
+		}
+		if theirs == message.Empty && in.Leader() == in.self {
+			in.sendAgain(peer, s.proposal)
+		}
+		if theirs < message.Prepared {
+			in.sendAgain(peer, s.prepares.Of(in.self))
+		}
+		if theirs < message.Decided {
+			in.sendAgain(peer, s.commits.Of(in.self))
+		}
+	}
+}

@@ -1,0 +1,193 @@
+package pbft
+
+// The normal case (§4.2): the leader proposes a batch for a slot, the backups promise to stand by it, and when a
+// quorum has, each says that it knows so. A quorum of such commits decides, whatever comes after.
+//
+// Every handler guards, records, advances. Nothing here waits for the log: the contract of bft.Effects holds back
+// whatever is sent until the facts it rests on are durable, this replica's own votes included, which come back to it
+// as messages like anyone else's.
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+)
+
+var (
+	errNotLeader = errors.New("proposal by one who does not lead this view")
+	errLeader    = errors.New("prepare by the leader, whose proposal is its word")
+	errDecided   = errors.New("slot is decided")
+)
+
+// Propose offers a batch for the next slot.
+func (in *Instance) Propose(b *message.Batch) bool {
+	if in.Leader() != in.self || !in.inWindow(in.next) {
+		return false
+	}
+	s := in.open(in.next)
+	in.accept(s, &ordering.Accepted{Vote: message.Vote{View: in.view, Seq: in.next, Digest: b.Digest()}}, b)
+	in.send(&message.PrePrepare{Vote: s.vote(), Batch: b})
+	return true
+}
+
+// Receive takes in a checked message.
+func (in *Instance) Receive(m *message.Signed) error {
+	switch b := m.Body.(type) {
+	case *message.PrePrepare:
+		return in.onPrePrepare(m, b)
+	case *message.Prepare:
+		return in.onPrepare(m, b)
+	case *message.Commit:
+		return in.onCommit(m, b)
+	default:
+		return fmt.Errorf("%s is not PBFT's", m.Body.Kind())
+	}
+}
+
+// onPrePrepare takes the leader at its word.
+func (in *Instance) onPrePrepare(m *message.Signed, p *message.PrePrepare) error {
+	s, err := in.openSlot(p.Vote)
+	switch {
+	case err != nil:
+		return err
+	case m.Author != in.Leader():
+		return errNotLeader
+	case s.accepted != nil && s.digest() != p.Digest:
+		return ordering.ErrEquivocation
+	case s.proposal != nil:
+		return ordering.ErrAgain
+	}
+	s.proposal = m
+	if s.accepted == nil {
+		in.accept(s, &ordering.Accepted{Vote: p.Vote, Proposal: m}, p.Batch)
+		in.send(&message.Prepare{Vote: p.Vote})
+	}
+	in.advance(s)
+	return nil
+}
+
+// onPrepare counts a backup's promise to stand by the leader's batch.
+func (in *Instance) onPrepare(m *message.Signed, p *message.Prepare) error {
+	s, err := in.openSlot(p.Vote)
+	if err != nil {
+		return err // another view, or outside the window
+	}
+	if m.Author == in.Leader() {
+		return errLeader
+	}
+	if err := s.prepares.Add(in.epoch.N(), p.Digest, m); err != nil {
+		return err // said before; or said otherwise before: an equivocation
+	}
+	in.advance(s)
+	return nil
+}
+
+// onCommit counts a replica's word that it knows of a quorum behind the batch.
+func (in *Instance) onCommit(m *message.Signed, c *message.Commit) error {
+	s, err := in.openSlot(c.Vote)
+	if err != nil {
+		return err
+	}
+	if err := s.commits.Add(in.epoch.N(), c.Digest, m); err != nil {
+		return err
+	}
+	in.advance(s)
+	return nil
+}
+
+// openSlot is the slot that a vote belongs to.
+func (in *Instance) openSlot(v message.Vote) (*slot, error) {
+	switch {
+	case v.View != in.view:
+		return nil, fmt.Errorf("for view %d, in view %d", v.View, in.view)
+	case !in.inWindow(v.Seq):
+		return nil, fmt.Errorf("slot %d is outside the window (%d, %d]", v.Seq, in.stable, in.stable+in.window())
+	}
+	s := in.open(v.Seq)
+	if s.phase == message.Decided {
+		return nil, errDecided
+	}
+	return s, nil
+}
+
+// accept binds this replica to a batch at a slot: from here on it stands by no other in this view.
+func (in *Instance) accept(s *slot, fact *ordering.Accepted, b *message.Batch) {
+	s.accepted, s.batch, s.phase = fact, b, message.Accepted
+	in.next = max(in.next, s.seq+1)
+	in.out.Persist = append(in.out.Persist, &ordering.Bodies{Batch: b}, fact)
+}
+
+// advance follows the consequences until nothing changes.
+func (in *Instance) advance(s *slot) {
+	if in.prepares(s) {
+		s.prepared = &ordering.Prepared{Vote: s.vote(), Prepares: in.prepareCertificate(s)}
+		s.phase = message.Prepared
+		in.out.Persist = append(in.out.Persist, s.prepared)
+		in.send(&message.Commit{Vote: s.vote()})
+	}
+	if in.decides(s) {
+		s.phase = message.Decided
+		in.out.Decided = append(in.out.Decided, ordering.Decision{
+			View: in.view, Seq: s.seq, Batch: s.batch, Logged: true,
+			Certificate: s.commits.For(s.digest(), in.epoch.Quorum()),
+		})
+	}
+}
+
+// prepares says whether the slot becomes prepared now: the leader and enough backups for a quorum stand by one batch
+// (§4.2). No two batches can be prepared at a slot in a view: two quorums share a correct member, who stood by one.
+func (in *Instance) prepares(s *slot) bool {
+	return s.phase == message.Accepted && s.proposal != nil &&
+		1+s.prepares.Count(s.digest()) >= in.epoch.Quorum()
+}
+
+// decides says whether the slot becomes decided now. The commits of a quorum are enough, whether or not this replica
+// has seen the prepares behind them: a correct member among them has, and has them in its log.
+func (in *Instance) decides(s *slot) bool {
+	return s.accepted != nil && s.phase != message.Decided && s.commits.Count(s.digest()) >= in.epoch.Quorum()
+}
+
+// prepareCertificate is a quorum's word for the batch, in order of the members' numbers.
+func (in *Instance) prepareCertificate(s *slot) []*message.Signed {
+	votes := append(s.prepares.For(s.digest(), in.epoch.Quorum()-1), s.proposal)
+	slices.SortFunc(votes, func(a, b *message.Signed) int { return cmp.Compare(a.Author, b.Author) })
+	return votes
+}
+
+// restoreAccepted takes up a fact from the log.
+func (in *Instance) restoreAccepted(f *ordering.Accepted, b *message.Batch) {
+	if f.View != in.view || !in.inWindow(f.Seq) {
+		return
+	}
+	s := in.open(f.Seq)
+	s.accepted, s.batch, s.proposal = f, b, f.Proposal
+	in.next = max(in.next, f.Seq+1)
+	if f.Seq <= in.delivered {
+		s.phase = message.Decided
+		return
+	}
+	s.phase = message.Accepted
+	if in.Leader() == in.self {
+		in.send(&message.PrePrepare{Vote: f.Vote, Batch: b})
+		return
+	}
+	in.send(&message.Prepare{Vote: f.Vote})
+}
+
+// restorePrepared takes up a fact from the log; the one it rests on came before it.
+func (in *Instance) restorePrepared(f *ordering.Prepared) {
+	s := in.at(f.Seq)
+	if s == nil || s.accepted == nil || s.vote() != f.Vote {
+		return
+	}
+	s.prepared = f
+	if s.phase == message.Decided {
+		return
+	}
+	s.phase = message.Prepared
+	in.send(&message.Commit{Vote: f.Vote})
+}

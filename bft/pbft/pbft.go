@@ -1,0 +1,169 @@
+// Package pbft orders an epoch in which members may lie (Castro & Liskov, Practical Byzantine Fault Tolerance,
+// OSDI 1999; section numbers are of that paper). The protocol is told in docs/protocol/pbft.md.
+package pbft
+
+import (
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/internal/invariant"
+)
+
+// Instance is one replica's part in one view of one epoch.
+type Instance struct {
+	self  epoch.ReplicaID
+	epoch *epoch.Epoch
+	view  epoch.View
+
+	stable    epoch.Seq // the low watermark h of §4.3: slots up to here are done with
+	delivered epoch.Seq // slots up to here are decided and handed on; never below stable
+	next      epoch.Seq // the slot that a leader proposes next: above every slot it ever proposed for
+	highest   epoch.Seq // the highest slot that any vote was taken in for
+	slots     []*slot   // of the window (stable, stable+L], by sequence number modulo L; nil: nothing known
+
+	out ordering.Output
+}
+
+// Start is what an Instance begins with.
+type Start struct {
+	Self      epoch.ReplicaID
+	Epoch     *epoch.Epoch
+	View      epoch.View
+	Stable    epoch.Seq
+	Delivered epoch.Seq
+	Facts     []ordering.Record                // from the log: what this replica has bound itself to
+	Batches   map[crypto.Digest]*message.Batch // that Facts name, of slots above Delivered
+}
+
+// New takes part in a view. What the facts oblige this replica to have said, it says again.
+func New(s Start) *Instance {
+	in := &Instance{
+		self: s.Self, epoch: s.Epoch, view: s.View,
+		stable: s.Stable, delivered: s.Delivered, next: s.Delivered + 1, highest: s.Delivered,
+		slots: make([]*slot, s.Epoch.Parameters.Window),
+	}
+	for _, f := range s.Facts {
+		switch f := f.(type) {
+		case *ordering.Accepted:
+			in.restoreAccepted(f, s.Batches[f.Digest])
+		case *ordering.Prepared:
+			in.restorePrepared(f)
+		}
+	}
+	return in
+}
+
+// View is the view this replica votes in.
+func (in *Instance) View() epoch.View { return in.view }
+
+// Leader is who may propose.
+func (in *Instance) Leader() epoch.ReplicaID { return in.epoch.Leader(in.view) }
+
+// Open is the highest slot this replica has accepted a proposal for, or knows to be decided.
+func (in *Instance) Open() epoch.Seq { return in.next - 1 }
+
+// Take is all that was asked for since the last Take.
+func (in *Instance) Take() ordering.Output {
+	out := in.out
+	in.out = ordering.Output{}
+	return out
+}
+
+// Tick ages the open slots.
+func (in *Instance) Tick() {
+	for seq := in.delivered + 1; seq <= in.highest; seq++ {
+		if s := in.at(seq); s != nil {
+			s.age++
+		}
+	}
+}
+
+// Learned says that a slot's decision has come by proof from elsewhere. From then on nothing is voted at it, so no
+// vote of this replica can stand against a decision that it knows.
+func (in *Instance) Learned(seq epoch.Seq, digest crypto.Digest) (logged bool) {
+	if in.next <= seq {
+		in.next = seq + 1
+	}
+	if !in.inWindow(seq) {
+		return false
+	}
+	s := in.open(seq)
+	s.phase = message.Decided
+	return s.accepted != nil && s.accepted.Digest == digest
+}
+
+// Delivered says that every slot up to seq is decided and handed on.
+func (in *Instance) Delivered(seq epoch.Seq) {
+	in.delivered = max(in.delivered, seq)
+	in.next = max(in.next, seq+1)
+}
+
+// Stable says that no member needs to hear of seq or anything before it again.
+func (in *Instance) Stable(seq epoch.Seq) {
+	if seq <= in.stable {
+		return
+	}
+	for s := in.stable + 1; s <= min(seq, in.stable+in.window()); s++ {
+		in.slots[in.index(s)] = nil
+	}
+	in.stable = seq
+	in.Delivered(seq)
+	in.highest = max(in.highest, seq)
+}
+
+// Facts are those above the stable checkpoint.
+func (in *Instance) Facts() []ordering.Record {
+	var facts []ordering.Record
+	for seq := in.stable + 1; seq <= in.highest; seq++ {
+		s := in.at(seq)
+		if s == nil {
+			continue
+		}
+		if s.accepted != nil {
+			facts = append(facts, s.accepted)
+		}
+		if s.prepared != nil {
+			facts = append(facts, s.prepared)
+		}
+	}
+	return facts
+}
+
+func (in *Instance) window() epoch.Seq { return epoch.Seq(in.epoch.Parameters.Window) }
+
+func (in *Instance) index(seq epoch.Seq) int { return int(seq % in.window()) }
+
+func (in *Instance) inWindow(seq epoch.Seq) bool {
+	return seq > in.stable && seq-in.stable <= in.window()
+}
+
+// at is the slot of seq, if anything is known of it.
+func (in *Instance) at(seq epoch.Seq) *slot {
+	if !in.inWindow(seq) {
+		return nil
+	}
+	return in.slots[in.index(seq)]
+}
+
+// open is the slot of seq, which lies within the window.
+func (in *Instance) open(seq epoch.Seq) *slot {
+	invariant.Holds(in.inWindow(seq), "slot within the window")
+	i := in.index(seq)
+	if in.slots[i] == nil {
+		in.slots[i] = &slot{seq: seq}
+		in.highest = max(in.highest, seq)
+	}
+	invariant.Holds(in.slots[i].seq == seq, "one slot at each place of the window")
+	return in.slots[i]
+}
+
+func (in *Instance) send(b message.Body) {
+	in.out.Send = append(in.out.Send, message.Outgoing{Body: b, Epoch: in.epoch.ID})
+}
+
+func (in *Instance) sendAgain(to epoch.ReplicaID, m *message.Signed) {
+	if m != nil {
+		in.out.Send = append(in.out.Send, message.Outgoing{Again: m, To: []epoch.ReplicaID{to}, Epoch: in.epoch.ID})
+	}
+}

@@ -1,0 +1,32 @@
+package pbft
+
+import (
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/crypto"
+)
+
+// slot is one sequence number on its way through the three phases (§4.2).
+//
+// Its phase only ever rises: Empty, Accepted, Prepared, Decided. What it says to others rests on accepted and
+// prepared, which are in the log before anything is sent.
+type slot struct {
+	seq   epoch.Seq
+	phase message.Phase
+	age   int // ticks since something was first heard of it
+
+	proposal *message.Signed // the leader's PrePrepare; at the leader itself, once it has come back signed
+	batch    *message.Batch
+	prepares ordering.Tally // of backups; the leader's word is its proposal
+	commits  ordering.Tally
+
+	accepted *ordering.Accepted // facts in this replica's log
+	prepared *ordering.Prepared
+}
+
+// digest is that of the accepted batch.
+func (s *slot) digest() crypto.Digest { return s.accepted.Digest }
+
+// vote is what this replica says about the slot.
+func (s *slot) vote() message.Vote { return s.accepted.Vote }

@@ -1,0 +1,236 @@
+package bft
+
+import (
+	"errors"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/crypto"
+)
+
+// ErrPoolFull is that there is no room left in the share of the member or the sender a request came through.
+var ErrPoolFull = errors.New("pool is full: retry later")
+
+// Bounds of the pool. They are local: how much a replica is willing to hold binds nobody else.
+const (
+	poolBytes    = 64 << 20
+	poolRequests = 32_768
+	// A sender's part of the share of each member that its requests come through: one client cannot crowd out the rest.
+	senderPart = 8
+
+	// How many executed requests are remembered, and for how many ticks, so that a late copy is not proposed again.
+	// That would do no harm: the second is a duplicate in its block. It would only waste a place.
+	doneRequests = 1 << 16
+	doneTicks    = 500
+)
+
+// pool holds requests until they are executed: each member through which requests come has an equal share of it, and
+// in turn one place in every batch.
+type pool struct {
+	queues  []queue // by entry member
+	turn    int     // whose turn it is in the next batch
+	waiting int     // requests that are in no proposal yet
+	bytes   int     // of those
+	slots   map[slotOfSender][]*pooled
+	senders map[sender]usage
+
+	done     map[crypto.Digest]uint64 // id of an executed request, and the tick it was executed at
+	doneRing []crypto.Digest
+	donePos  int
+}
+
+type queue struct {
+	fifo  []*pooled // those that are gone are skipped when their turn comes
+	usage usage
+}
+
+type usage struct{ requests, bytes int }
+
+type sender struct {
+	entry epoch.ReplicaID
+	key   crypto.PublicKey
+}
+
+// slotOfSender is what at most one request can use: several with different ids may wait for it.
+type slotOfSender struct {
+	key   crypto.PublicKey
+	nonce uint64
+}
+
+type pooled struct {
+	request  *message.Request
+	entry    epoch.ReplicaID
+	since    uint64 // tick
+	told     uint64 // tick at which the leader was last told of it, for requests that came in here
+	proposed bool
+	gone     bool
+}
+
+func newPool(members int) *pool {
+	return &pool{
+		queues:   make([]queue, members),
+		slots:    make(map[slotOfSender][]*pooled),
+		senders:  make(map[sender]usage),
+		done:     make(map[crypto.Digest]uint64),
+		doneRing: make([]crypto.Digest, 0, 64),
+	}
+}
+
+func (p *pool) share() usage {
+	return usage{requests: poolRequests / len(p.queues), bytes: poolBytes / len(p.queues)}
+}
+
+func (u usage) add(size int) usage           { return usage{u.requests + 1, u.bytes + size} }
+func (u usage) sub(size int) usage           { return usage{u.requests - 1, u.bytes - size} }
+func (u usage) over(most usage) bool         { return u.requests > most.requests || u.bytes > most.bytes }
+func (u usage) part(n int) usage             { return usage{u.requests / n, u.bytes / n} }
+func slotOf(q *message.Request) slotOfSender { return slotOfSender{q.Sender, q.Nonce} }
+
+// add takes in a request that came through entry. It is false if the request is there already, or was executed a
+// moment ago; an error says that there is no room.
+func (p *pool) add(q *message.Request, entry epoch.ReplicaID, now uint64) (bool, error) {
+	if at, ok := p.done[q.ID()]; ok && now-at < doneTicks {
+		return false, nil
+	}
+	place := slotOf(q)
+	for _, other := range p.slots[place] {
+		if other.request.ID() == q.ID() {
+			return false, nil
+		}
+	}
+	shelf := &p.queues[entry-1]
+	who := sender{entry, q.Sender}
+	all, one := shelf.usage.add(q.Size()), p.senders[who].add(q.Size())
+	if all.over(p.share()) || one.over(p.share().part(senderPart)) {
+		return false, ErrPoolFull
+	}
+	shelf.usage, p.senders[who] = all, one
+	e := &pooled{request: q, entry: entry, since: now, told: now}
+	shelf.fifo = append(shelf.fifo, e)
+	p.slots[place] = append(p.slots[place], e)
+	p.waiting++
+	p.bytes += q.Size()
+	return true, nil
+}
+
+// size is how many requests wait to be executed, proposed or not, and their bytes.
+func (p *pool) size() (requests, bytes int) {
+	for i := range p.queues {
+		requests += p.queues[i].usage.requests
+		bytes += p.queues[i].usage.bytes
+	}
+	return requests, bytes
+}
+
+// fills says whether a batch of the given bounds would be full.
+func (p *pool) fills(requests, bytes int) bool { return p.waiting >= requests || p.bytes >= bytes }
+
+// take picks the next batch's requests: in turn from each entry member's queue, within both bounds.
+func (p *pool) take(requests, bytes int) []*message.Request {
+	var batch []*message.Request
+	for idle := 0; idle < len(p.queues) && len(batch) < requests; {
+		q := &p.queues[p.turn]
+		p.turn = (p.turn + 1) % len(p.queues)
+		e := q.head()
+		if e == nil || e.request.Size() > bytes {
+			idle++
+			continue
+		}
+		idle = 0
+		q.fifo = q.fifo[1:]
+		e.proposed = true
+		p.waiting--
+		p.bytes -= e.request.Size()
+		bytes -= e.request.Size()
+		batch = append(batch, e.request)
+	}
+	return batch
+}
+
+// head is the oldest request that waits.
+func (q *queue) head() *pooled {
+	for len(q.fifo) > 0 && (q.fifo[0].gone || q.fifo[0].proposed) {
+		q.fifo[0] = nil
+		q.fifo = q.fifo[1:]
+	}
+	if len(q.fifo) == 0 {
+		q.fifo = nil
+		return nil
+	}
+	return q.fifo[0]
+}
+
+// proposed marks what another replica's proposal names, so that it is not told of it again.
+func (p *pool) markProposed(requests []*message.Request) {
+	for _, q := range requests {
+		for _, e := range p.slots[slotOf(q)] {
+			if !e.proposed && e.request.ID() == q.ID() {
+				e.proposed = true
+				p.waiting--
+				p.bytes -= q.Size()
+			}
+		}
+	}
+}
+
+// executed forgets a batch's requests, and all others that wait for the same sender's nonce: they can no longer be
+// the first there.
+func (p *pool) executed(requests []*message.Request, now uint64) {
+	for _, q := range requests {
+		place := slotOf(q)
+		for _, e := range p.slots[place] {
+			p.remove(e)
+		}
+		delete(p.slots, place)
+		p.remember(q.ID(), now)
+	}
+}
+
+func (p *pool) remove(e *pooled) {
+	size := e.request.Size()
+	e.gone = true
+	if !e.proposed {
+		p.waiting--
+		p.bytes -= size
+	}
+	shelf := &p.queues[e.entry-1]
+	shelf.usage = shelf.usage.sub(size)
+	who := sender{e.entry, e.request.Sender}
+	if left := p.senders[who].sub(size); left.requests > 0 {
+		p.senders[who] = left
+	} else {
+		delete(p.senders, who)
+	}
+	shelf.head() // let go of what is gone
+}
+
+func (p *pool) remember(id crypto.Digest, now uint64) {
+	if _, ok := p.done[id]; ok {
+		p.done[id] = now
+		return
+	}
+	if len(p.doneRing) < doneRequests {
+		p.doneRing = append(p.doneRing, id)
+	} else {
+		delete(p.done, p.doneRing[p.donePos])
+		p.doneRing[p.donePos] = id
+		p.donePos = (p.donePos + 1) % doneRequests
+	}
+	p.done[id] = now
+}
+
+// overdue picks requests that came in through entry and have waited for ticks since the leader was last told.
+func (p *pool) overdue(entry epoch.ReplicaID, now uint64, ticks uint64, bytes int) []*message.Request {
+	var late []*message.Request
+	for _, e := range p.queues[entry-1].fifo {
+		if e == nil || e.gone || e.proposed || now-e.told < ticks {
+			continue
+		}
+		if bytes -= e.request.Size(); bytes < 0 {
+			break
+		}
+		e.told = now
+		late = append(late, e.request)
+	}
+	return late
+}

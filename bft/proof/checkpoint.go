@@ -1,0 +1,123 @@
+package proof
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/crypto"
+)
+
+// Checkpoint is a header with a quorum's attestations to exactly it. Zero attestations vouch for the genesis only.
+type Checkpoint struct {
+	Header       Header
+	Attestations []*message.Signed // by distinct members, in order of their numbers
+}
+
+// Verify says why the checkpoint does not hold in e. It is valid whole or not at all: one bad attestation spoils it,
+// so that nobody can make a correct replica pass on what another refuses.
+func (c *Checkpoint) Verify(e *epoch.Epoch, s crypto.Scheme) error {
+	if c.Header.Epoch != e.ID {
+		return errForeignEpoch
+	}
+	digest := c.Header.Digest()
+	return certificate(c.Attestations, e, s, func(b message.Body) error {
+		a, ok := b.(*message.Attestation)
+		switch {
+		case !ok:
+			return fmt.Errorf("%s among the attestations", b.Kind())
+		case a.Seq != c.Header.Seq || a.Header != digest:
+			return errors.New("attestation to another header")
+		}
+		return nil
+	})
+}
+
+// Encode writes the checkpoint.
+func (c *Checkpoint) Encode(w *message.Writer) {
+	c.Header.Encode(w)
+	WriteVotes(w, c.Attestations)
+}
+
+// ReadCheckpoint reads what Encode writes.
+func ReadCheckpoint(r *message.Reader) *Checkpoint {
+	return &Checkpoint{Header: ReadHeader(r), Attestations: ReadVotes(r)}
+}
+
+// EncodeCheckpoint is c's encoding.
+func EncodeCheckpoint(c *Checkpoint) []byte {
+	var w message.Writer
+	c.Encode(&w)
+	return w.Bytes()
+}
+
+// DecodeCheckpoint reads a whole encoded checkpoint.
+func DecodeCheckpoint(b []byte) (*Checkpoint, error) {
+	r := message.NewReader(b)
+	c := ReadCheckpoint(r)
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	return c, nil
+}
+
+var (
+	errForeignEpoch = errors.New("is of another epoch")
+	errOrder        = errors.New("votes not in order of distinct members")
+)
+
+// certificate judges a quorum of votes of one kind on one thing.
+func certificate(votes []*message.Signed, e *epoch.Epoch, s crypto.Scheme, judge func(message.Body) error) error {
+	if len(votes) < e.Quorum() {
+		return fmt.Errorf("%d votes, want %d", len(votes), e.Quorum())
+	}
+	if len(votes) > e.N() {
+		return fmt.Errorf("%d votes of %d members", len(votes), e.N())
+	}
+	claims := make([]crypto.Claim, len(votes))
+	last := epoch.ReplicaID(0)
+	for i, v := range votes {
+		switch {
+		case v.Chain != e.Chain || v.Epoch != e.ID || v.Mode != e.Mode:
+			return errForeignEpoch
+		case !e.Has(v.Author):
+			return fmt.Errorf("vote of %d, who is no member", v.Author)
+		case v.Author <= last:
+			return errOrder
+		}
+		last = v.Author
+		if err := judge(v.Body); err != nil {
+			return err
+		}
+		claims[i] = v.Claim(e)
+	}
+	for i, ok := range s.VerifyBatch(claims) {
+		if !ok {
+			return fmt.Errorf("signature of %d does not hold", votes[i].Author)
+		}
+	}
+	return nil
+}
+
+// WriteVotes writes the votes of a certificate.
+func WriteVotes(w *message.Writer, votes []*message.Signed) {
+	w.U32(uint32(len(votes)))
+	for _, v := range votes {
+		v.EncodeDetached(w)
+	}
+}
+
+// ReadVotes reads what WriteVotes writes.
+func ReadVotes(r *message.Reader) []*message.Signed {
+	n := r.Count(epoch.MaxMembers, message.MinDetached)
+	votes := make([]*message.Signed, 0, n)
+	for range n {
+		v := message.ReadDetached(r)
+		if r.Err() != nil {
+			return nil
+		}
+		votes = append(votes, v)
+	}
+	return votes
+}

@@ -1,0 +1,190 @@
+package bft
+
+import (
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/internal/invariant"
+)
+
+// Config is what a replica is told once.
+type Config struct {
+	Self    epoch.ReplicaID
+	Genesis *proof.Genesis
+	Notes   bool // fill Effects.Notes
+}
+
+// Replica is one member's mind.
+type Replica struct {
+	self    epoch.ReplicaID
+	notes   bool
+	birth   ordering.Birth
+	epoch   *epoch.Epoch
+	peers   []epoch.ReplicaID // all members but this one
+	order   ordering.Protocol
+	pool    *pool
+	ticks   uint64 // since the start
+	now     int64  // wall clock in ms, as of the last Tick; 0 before the first
+	halted  bool   // a quorum has executed something else: nothing is said any more
+	bundle  bundle // requests on their way into the gossip
+	catchup catchup
+
+	// Slots pass through here in order: decided, delivered to the machine, executed.
+	// head.Seq + len(executing) = delivered, and pending holds only slots above delivered.
+	pending   map[epoch.Seq]ordering.Decision
+	delivered epoch.Seq
+	time      int64 // of the newest delivered slot
+	executing []ordering.Decision
+	head      proof.Header               // newest executed
+	chain     map[epoch.Seq]proof.Header // own headers above the stable checkpoint, head included; no other
+	attest    attest
+
+	out Effects
+}
+
+// Step takes in one event.
+func (r *Replica) Step(e Event) Effects {
+	if r.halted {
+		return Effects{}
+	}
+	switch e := e.(type) {
+	case Tick:
+		r.onTick(e.Now)
+	case Received:
+		if err := r.onReceived(e.Signed); err != nil && r.notes {
+			r.out.Notes = append(r.out.Notes, Unused{e.Signed, err})
+		}
+	case Submitted:
+		r.onSubmitted(e.Requests)
+	case Executed:
+		r.onExecuted(e.Outcomes)
+	case Found:
+		r.onFound(e)
+	}
+	r.advance()
+	return r.take()
+}
+
+// advance follows the consequences of whatever has happened.
+func (r *Replica) advance() {
+	for {
+		r.propose()
+		out := r.order.Take()
+		r.out.Persist = append(r.out.Persist, out.Persist...)
+		r.out.Send = append(r.out.Send, out.Send...)
+		if len(out.Decided) == 0 {
+			return
+		}
+		for _, d := range out.Decided {
+			r.onDecided(d, false)
+		}
+		r.deliverInOrder()
+	}
+}
+
+func (r *Replica) take() Effects {
+	out := r.out
+	r.out = Effects{}
+	return out
+}
+
+func (r *Replica) onReceived(m *message.Signed) error {
+	if m.Epoch != r.epoch.ID {
+		return ErrForeignEpoch
+	}
+	switch b := m.Body.(type) {
+	case *message.PrePrepare:
+		if err := r.order.Receive(m); err != nil {
+			return err
+		}
+		r.pool.markProposed(b.Batch.Requests)
+		return nil
+	case *message.Prepare, *message.Commit:
+		return r.order.Receive(m)
+	case *message.Attestation:
+		return r.onAttestation(m, b)
+	case *message.Status:
+		return r.onStatus(m.Author, b)
+	case *message.Want:
+		return r.onWant(m.Author, b)
+	case *message.Have:
+		return r.onHave(m.Author, b)
+	case *message.Bundle:
+		return r.onBundle(m.Author, b)
+	default:
+		return errUnknownKind
+	}
+}
+
+func (r *Replica) onTick(now int64) {
+	r.ticks++
+	r.now = now
+	r.order.Tick()
+	r.flushBundle()
+	r.remindLeader()
+	r.tickCatchup()
+}
+
+// send says b to all members, this replica included.
+func (r *Replica) send(b message.Body) { r.sendTo(nil, b) }
+
+func (r *Replica) sendTo(to []epoch.ReplicaID, b message.Body) {
+	r.out.Send = append(r.out.Send, message.Outgoing{Body: b, To: to, Epoch: r.epoch.ID})
+}
+
+func (r *Replica) note(n Note) {
+	if r.notes {
+		r.out.Notes = append(r.out.Notes, n)
+	}
+}
+
+// propose keeps the pipeline full while this replica leads. Batching has no clock: while D slots are in flight,
+// requests gather, and the next batch takes them all.
+func (r *Replica) propose() {
+	if r.order.Leader() != r.self || r.now == 0 {
+		return
+	}
+	p := &r.epoch.Parameters
+	for r.pool.waiting > 0 {
+		inFlight := uint64(r.order.Open() - r.head.Seq)
+		full := r.pool.fills(int(p.BatchRequests), int(p.BatchBytes))
+		if inFlight >= uint64(p.Burst) || (inFlight >= uint64(p.Pipeline) && !full) {
+			return
+		}
+		if r.order.Open() >= r.attest.stable.Header.Seq+epoch.Seq(p.Window) {
+			return
+		}
+		requests := r.pool.take(int(p.BatchRequests), int(p.BatchBytes))
+		invariant.Holds(len(requests) > 0, "a request that waits fits into a batch")
+		batch := message.NewBatch(r.now, requests)
+		invariant.Holds(r.order.Propose(batch), "a leader with room in its window can propose")
+	}
+}
+
+// Leader is who may propose now.
+func (r *Replica) Leader() epoch.ReplicaID { return r.order.Leader() }
+
+// View is the view this replica votes in.
+func (r *Replica) View() epoch.View { return r.order.View() }
+
+// Epoch is the epoch this replica takes part in.
+func (r *Replica) Epoch() *epoch.Epoch { return r.epoch }
+
+// Head is the newest header executed.
+func (r *Replica) Head() proof.Header { return r.head }
+
+// Stable is the newest stable checkpoint.
+func (r *Replica) Stable() *proof.Checkpoint { return r.attest.stable }
+
+// Acknowledged is the newest slot known to survive whatever f members do.
+func (r *Replica) Acknowledged() epoch.Seq { return r.attest.acknowledged }
+
+// Behind is how many slots some peer claims to be ahead; a hint.
+func (r *Replica) Behind() uint64 { return r.catchup.behind(r.delivered) }
+
+// Halted says that this replica has stopped, because a quorum has executed something else than it.
+func (r *Replica) Halted() bool { return r.halted }
+
+// Pooled is how many requests wait to be executed, and their bytes.
+func (r *Replica) Pooled() (requests, bytes int) { return r.pool.size() }

@@ -1,0 +1,122 @@
+package bft
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/bft/pbft"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+)
+
+// New is a replica that remembers past: the records of its log from the newest Base on, or all of them. A fact that
+// rests on a batch is useless without it, so past must hold the Bodies of every Accepted slot that is not yet Decided,
+// also of those that the Base only names.
+//
+// What its facts oblige it to have said, it says again: nobody knows which of it ever left, least of all itself. An
+// error says that past is not the log of a replica of this configuration.
+func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
+	r := &Replica{
+		self: cfg.Self, notes: cfg.Notes,
+		epoch:   cfg.Genesis.Epoch(),
+		pending: make(map[epoch.Seq]ordering.Decision),
+		chain:   make(map[epoch.Seq]proof.Header),
+		head:    cfg.Genesis.Header(),
+	}
+	r.attest.stable = &proof.Checkpoint{Header: cfg.Genesis.Header()}
+	var facts []ordering.Record
+	entered := false
+	view := epoch.View(0)
+	batches := make(map[crypto.Digest]*message.Batch)
+	for _, rec := range past {
+		switch rec := rec.(type) {
+		case *ordering.Birth:
+			r.birth = *rec
+		case *ordering.Entered:
+			entered = true
+		case *ordering.Base:
+			entered = true
+			view = rec.View
+			r.birth, r.attest.stable = rec.Birth, rec.Stable
+			r.head = rec.Stable.Header
+			clear(r.chain)
+			for _, h := range rec.Headers {
+				r.head = h
+				r.chain[h.Seq] = h
+			}
+			facts = append([]ordering.Record(nil), rec.Facts...)
+		case *ordering.Bodies:
+			batches[rec.Batch.Digest()] = rec.Batch
+		case *ordering.Accepted, *ordering.Prepared:
+			facts = append(facts, rec)
+		case *ordering.Decided:
+			r.head = rec.Header
+			r.chain[rec.Header.Seq] = rec.Header
+		}
+	}
+	if err := r.checkIdentity(); err != nil {
+		return nil, Effects{}, err
+	}
+	for _, f := range facts {
+		if a, ok := f.(*ordering.Accepted); ok && a.Seq > r.head.Seq && batches[a.Digest] == nil {
+			return nil, Effects{}, fmt.Errorf("log: slot %d was accepted, but its batch %s is missing", a.Seq, a.Digest.Short())
+		}
+	}
+	r.begin(view, facts, batches)
+	r.out.Enter = r.epoch
+	if !entered {
+		r.out.Persist = append(r.out.Persist, &ordering.Entered{Epoch: r.epoch})
+	}
+	r.attestFromLog()
+	r.advance()
+	return r, r.take(), nil
+}
+
+// checkIdentity compares the log with the member's entry in the epoch.
+func (r *Replica) checkIdentity() error {
+	if !r.epoch.Has(r.self) {
+		return fmt.Errorf("member %d is not in the genesis", r.self)
+	}
+	m := r.epoch.Member(r.self)
+	switch {
+	case m.Key != r.birth.Key:
+		return fmt.Errorf("log: it belongs to key %s, not to member %d's", r.birth.Key, r.self)
+	case m.Incarnation != r.birth.Incarnation:
+		return fmt.Errorf("log: its incarnation is %s, but the genesis names %s for member %d: this log has forgotten what the member promised",
+			r.birth.Incarnation, m.Incarnation, r.self)
+	}
+	return nil
+}
+
+func (r *Replica) begin(view epoch.View, facts []ordering.Record, batches map[crypto.Digest]*message.Batch) {
+	n := r.epoch.N()
+	p := r.epoch.Parameters
+	r.pool = newPool(n)
+	r.catchup.peers = make([]peer, n)
+	r.attest.voices = make([]voice, n)
+	r.attest.checkpoints = make([]checkpointVotes, p.Window/p.Checkpoint+2)
+	r.attest.acknowledged = r.attest.stable.Header.Seq
+	r.delivered, r.time = r.head.Seq, r.head.Time
+	for i := range n {
+		if id := epoch.ReplicaID(i + 1); id != r.self {
+			r.peers = append(r.peers, id)
+		}
+	}
+	r.order = newProtocol(pbft.Start{
+		Self: r.self, Epoch: r.epoch, View: view, Stable: r.attest.stable.Header.Seq, Delivered: r.head.Seq,
+		Facts: facts, Batches: batches,
+	})
+}
+
+// attestFromLog attests again whatever the log proves to have been executed above the stable checkpoint.
+func (r *Replica) attestFromLog() {
+	var headers []proof.Header
+	for seq := r.attest.stable.Header.Seq + 1; seq <= r.head.Seq; seq++ {
+		if h, ok := r.chain[seq]; ok && (r.isCheckpoint(seq) || seq == r.head.Seq) {
+			headers = append(headers, h)
+		}
+	}
+	r.sayAttested(headers)
+}
