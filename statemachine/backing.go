@@ -30,8 +30,9 @@ type Bounds struct {
 type Snapshot interface {
 	// Get is a copy of the value of key, and whether there is one.
 	Get(key []byte) (value []byte, ok bool, err error)
-	// Scan calls f for each key with the prefix in ascending order, with copies, until f returns false.
-	Scan(prefix []byte, f func(key, value []byte) bool) error
+	// Scan calls f for each key with the prefix that is not below from, in ascending order, with copies, until f returns
+	// false.
+	Scan(prefix, from []byte, f func(key, value []byte) bool) error
 	// Close gives it back; it must be called once.
 	Close()
 }

@@ -39,9 +39,9 @@ type Context struct {
 type Reader interface {
 	// Get is the value of key, and whether there is one. A value may be empty.
 	Get(key []byte) (value []byte, ok bool)
-	// Scan calls f for each key with the prefix, in ascending order of bytes, until f returns false. It sees the keys
-	// as they are when it begins, whatever f writes.
-	Scan(prefix []byte, f func(key, value []byte) bool)
+	// Scan calls f for each key with the prefix that is not below from (nil: each), in ascending order of bytes, until
+	// f returns false. It sees the keys as they are when it begins, whatever f writes.
+	Scan(prefix, from []byte, f func(key, value []byte) bool)
 }
 
 // View reads and writes the application's keys within one transaction, which sees its own writes.

@@ -87,9 +87,9 @@ func (s memorySnapshot) Get(key []byte) ([]byte, bool, error) {
 	return bytes.Clone(value), ok, nil
 }
 
-func (s memorySnapshot) Scan(prefix []byte, f func(key, value []byte) bool) error {
+func (s memorySnapshot) Scan(prefix, from []byte, f func(key, value []byte) bool) error {
 	p := string(prefix)
-	s.keys.Ascend(p, func(key string, value []byte) bool {
+	s.keys.Ascend(max(p, string(from)), func(key string, value []byte) bool {
 		return strings.HasPrefix(key, p) && f([]byte(key), bytes.Clone(value))
 	})
 	return nil

@@ -35,11 +35,11 @@ func (o *overlay) forget(writes []Write, seq uint64) {
 // scanFunc calls f for keys in ascending order until f returns false.
 type scanFunc func(f func(key string, value []byte) bool) error
 
-// scanOver scans the keys with a prefix in upper, and those of below that upper says nothing of.
-func scanOver(upper *btree.Map[string, entry], prefix string, below scanFunc) scanFunc {
+// scanOver scans the keys in upper with a prefix and not below from, and those of below that upper says nothing of.
+func scanOver(upper *btree.Map[string, entry], prefix, from string, below scanFunc) scanFunc {
 	return func(f func(key string, value []byte) bool) error {
 		it := upper.Iter()
-		more := it.Seek(prefix)
+		more := it.Seek(max(prefix, from))
 		stopped := false
 		emit := func(key string, value []byte) bool {
 			stopped = stopped || !f(key, value)

@@ -76,12 +76,15 @@ func (r *Replicated) Get(at uint64, key []byte) (value []byte, ok bool, seq uint
 	return value, ok, seq, err
 }
 
-// Scan calls f for the application's keys with a prefix, in ascending order, until f returns false. At, seq and err are
-// as with Get; what f was given is worth nothing if there is an error.
-func (r *Replicated) Scan(at uint64, prefix []byte, f func(key, value []byte) bool) (seq uint64, err error) {
-	return r.read(at, func(s Snapshot) error {
-		return s.Scan(applicationKey(prefix), func(key, value []byte) bool { return f(key[1:], value) })
-	})
+// Scan calls f for the application's keys with a prefix that are not below from (nil: each), in ascending order, until f
+// returns false. At, seq and err are as with Get; what f was given is worth nothing if there is an error.
+func (r *Replicated) Scan(at uint64, prefix, from []byte, f func(key, value []byte) bool) (seq uint64, err error) {
+	return r.read(at, func(s Snapshot) error { return scanApplication(s, prefix, from, f) })
+}
+
+// scanApplication scans the application's keys.
+func scanApplication(s Snapshot, prefix, from []byte, f func(key, value []byte) bool) error {
+	return s.Scan(applicationKey(prefix), applicationKey(from), func(key, value []byte) bool { return f(key[1:], value) })
 }
 
 // ErrQueryPanicked says that the machine could not deal with a query. The state is none the worse.
@@ -117,8 +120,8 @@ func (r *snapshotReader) Get(key []byte) ([]byte, bool) {
 	return value, ok
 }
 
-func (r *snapshotReader) Scan(prefix []byte, f func(key, value []byte) bool) {
-	r.note(r.s.Scan(applicationKey(prefix), func(key, value []byte) bool { return f(key[1:], value) }))
+func (r *snapshotReader) Scan(prefix, from []byte, f func(key, value []byte) bool) {
+	r.note(scanApplication(r.s, prefix, from, f))
 }
 
 func (r *snapshotReader) note(err error) {
@@ -166,7 +169,7 @@ func (r *Replicated) Lookup(id crypto.Digest) (l Location, ok bool, err error) {
 func (r *Replicated) Outcomes(seq uint64) (outcomes []Outcome, ok bool, err error) {
 	_, err = r.read(Newest, func(s Snapshot) error {
 		var all []byte
-		err := s.Scan(outcomesKey(seq), func(_, piece []byte) bool {
+		err := s.Scan(outcomesKey(seq), nil, func(_, piece []byte) bool {
 			ok = true
 			all = append(all, piece...)
 			return true

@@ -74,7 +74,7 @@ func Open(b Backing, m Machine, l Limits) (*Replicated, error) {
 // log without a word, also one that has others after it.
 func readVersions(s Snapshot, newest, history uint64) (versions []uint64, err error) {
 	var damage error
-	err = s.Scan([]byte{spaceVersion}, func(key, value []byte) bool {
+	err = s.Scan([]byte{spaceVersion}, nil, func(key, value []byte) bool {
 		version, err1 := decodeUint64(key[1:])
 		before, err2 := decodeUint64(value)
 		switch {

@@ -65,14 +65,14 @@ func (v *view) Get(key []byte) ([]byte, bool) {
 	return value, ok
 }
 
-func (v *view) Scan(prefix []byte, f func(key, value []byte) bool) {
+func (v *view) Scan(prefix, from []byte, f func(key, value []byte) bool) {
 	invariant.Holds(!v.ended, "a view is used within its transaction")
-	p := string(prefix)
+	p, start := string(prefix), string(from)
 	below := func(g func(key string, value []byte) bool) error {
-		return v.below.Scan(applicationKey(prefix), func(key, value []byte) bool { return g(string(key[1:]), value) })
+		return scanApplication(v.below, prefix, from, func(key, value []byte) bool { return g(string(key), value) })
 	}
 	// A copy of the own writes, since f may write.
-	scan := scanOver(v.writes.Copy(), p, scanOver(&v.overlay.application, p, below))
+	scan := scanOver(v.writes.Copy(), p, start, scanOver(&v.overlay.application, p, start, below))
 	v.check(scan(func(key string, value []byte) bool { return f([]byte(key), bytes.Clone(value)) }))
 }
 
