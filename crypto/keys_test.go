@@ -64,7 +64,7 @@ func TestAPrivateKeyIsNeverPrinted(t *testing.T) {
 		printed[verb+" inside"] = fmt.Sprintf(verb, &holder{key})
 		printed[verb+" in a list"] = fmt.Sprintf(verb, []PrivateKey{key})
 	}
-	asJSON, _ := json.Marshal(key)
+	asJSON, _ := json.Marshal([]any{key})
 	printed["JSON"] = string(asJSON)
 	for name, text := range printed {
 		decimal := strings.Trim(fmt.Sprint(seed[:8]), "[]")
