@@ -46,6 +46,8 @@ func sender(i int) (k crypto.PublicKey) {
 	return k
 }
 
+func numbered(n uint64) crypto.Digest { return crypto.Hash("test/number", encodeUint64(n)) }
+
 func named(id string) crypto.Digest { return crypto.Hash("test/id", []byte(id)) }
 
 // sent is a transaction of sender 0 that does not expire.
