@@ -1,6 +1,7 @@
 package ordering
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -83,7 +84,12 @@ func (b *Birth) encode(w *message.Writer) {
 	w.Fixed(b.Incarnation[:])
 }
 func (e *Entered) encode(w *message.Writer) { proof.EncodeEpoch(w, e.Epoch) }
-func (b *Bodies) encode(w *message.Writer)  { b.Batch.Encode(w) }
+
+func (b *Bodies) encode(w *message.Writer) {
+	d := b.Batch.Digest() // in front, so that a log's batches are found without being read
+	w.Fixed(d[:])
+	b.Batch.Encode(w)
+}
 
 func (a *Accepted) encode(w *message.Writer) {
 	encodeVote(w, a.Vote)
@@ -129,6 +135,22 @@ func readVote(r *message.Reader) message.Vote {
 	return message.Vote{View: epoch.View(r.U64()), Seq: epoch.Seq(r.U64()), Digest: r.Digest()}
 }
 
+var errDigest = errors.New("batch is not the one it is filed under")
+
+// BodiesDigest is the digest that a Bodies record's payload is filed under.
+func BodiesDigest(payload []byte) (crypto.Digest, error) {
+	r := message.NewReader(payload)
+	d := r.Digest()
+	return d, r.Err()
+}
+
+// DecidedHeader is the header of a Decided record's payload.
+func DecidedHeader(payload []byte) (proof.Header, error) {
+	r := message.NewReader(payload)
+	h := proof.ReadHeader(r)
+	return h, r.Err()
+}
+
 // Encode is a record's payload in the log.
 func Encode(rec Record) []byte {
 	var w message.Writer
@@ -154,7 +176,12 @@ func read(kind RecordKind, r *message.Reader) Record {
 	case KindEntered:
 		return &Entered{proof.ReadEpoch(r)}
 	case KindBodies:
-		return &Bodies{message.DecodeBatch(r)}
+		d := r.Digest()
+		b := message.DecodeBatch(r)
+		if r.Err() == nil && b.Digest() != d {
+			r.Fail(errDigest)
+		}
+		return &Bodies{b}
 	case KindAccepted:
 		return readAccepted(r)
 	case KindPrepared:

@@ -37,7 +37,7 @@ func (d *Decision) Verify(e *epoch.Epoch, s crypto.Scheme) error {
 		return errForeignEpoch
 	}
 	want := message.Vote{View: d.View, Seq: d.Header.Seq, Digest: d.Header.Batch}
-	return certificate(d.Certificate, e, s, func(b message.Body) error {
+	return certificate(d.Certificate, e, s, e.Quorum(), func(b message.Body) error {
 		c, ok := b.(*message.Commit)
 		switch {
 		case !ok:

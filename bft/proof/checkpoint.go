@@ -22,7 +22,7 @@ func (c *Checkpoint) Verify(e *epoch.Epoch, s crypto.Scheme) error {
 		return errForeignEpoch
 	}
 	digest := c.Header.Digest()
-	return certificate(c.Attestations, e, s, func(b message.Body) error {
+	return certificate(c.Attestations, e, s, e.Quorum(), func(b message.Body) error {
 		a, ok := b.(*message.Attestation)
 		switch {
 		case !ok:
@@ -67,10 +67,10 @@ var (
 	errOrder        = errors.New("votes not in order of distinct members")
 )
 
-// certificate judges a quorum of votes of one kind on one thing.
-func certificate(votes []*message.Signed, e *epoch.Epoch, s crypto.Scheme, judge func(message.Body) error) error {
-	if len(votes) < e.Quorum() {
-		return fmt.Errorf("%d votes, want %d", len(votes), e.Quorum())
+// certificate judges the votes of at least so many members; judge says whether a vote is for the thing.
+func certificate(votes []*message.Signed, e *epoch.Epoch, s crypto.Scheme, least int, judge func(message.Body) error) error {
+	if len(votes) < least {
+		return fmt.Errorf("%d votes, want %d", len(votes), least)
 	}
 	if len(votes) > e.N() {
 		return fmt.Errorf("%d votes of %d members", len(votes), e.N())

@@ -1,0 +1,57 @@
+package host
+
+import (
+	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/statemachine"
+)
+
+// Executor applies decided batches to the machine. It belongs to the machine's goroutine, if there is one.
+type Executor struct {
+	state *statemachine.Replicated
+	limit int
+}
+
+// Result is what came of a batch.
+type Result struct {
+	bft.Outcome
+	Batch    *message.Batch
+	Outcomes []statemachine.Outcome // of the batch's requests, in order
+}
+
+// Run applies batches in order. Their digests are known when it returns; nothing of it is durable. An error is final.
+func (x *Executor) Run(batches []bft.Execution) ([]Result, error) {
+	results := make([]Result, len(batches))
+	for i, b := range batches {
+		r, err := x.run(b)
+		if err != nil {
+			return nil, err
+		}
+		results[i] = r
+	}
+	return results, nil
+}
+
+func (x *Executor) run(b bft.Execution) (Result, error) {
+	transactions := make([]statemachine.Transaction, len(b.Batch.Requests))
+	for i, q := range b.Batch.Requests {
+		transactions[i] = statemachine.Transaction{
+			ID: q.ID(), Sender: q.Sender, Nonce: q.Nonce, Last: q.Last, Operation: q.Operation,
+		}
+	}
+	done, err := x.state.Execute(statemachine.Batch{
+		Seq: uint64(b.Seq), Time: b.Time, Digest: b.Batch.Digest(), Transactions: transactions,
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{
+		Outcome:  bft.Outcome{Seq: b.Seq, Results: done.Mark.Results, State: done.Mark.State},
+		Batch:    b.Batch,
+		Outcomes: done.Outcomes,
+	}, nil
+}
+
+// Commit makes what was executed through seq durable. An error is final.
+func (x *Executor) Commit(seq epoch.Seq) error { return x.state.Commit(uint64(seq)) }

@@ -1,0 +1,185 @@
+// Package host is a replica with its log, its blocks and its machine: the rules by which effects are carried out.
+//
+// A host has no goroutine and no clock. It says what to sync, send and execute next, and is told when that is done;
+// two drivers turn it, one with a real clock, network and disk (package node), one with simulated ones (testnet/sim).
+// Its parts belong to three callers, which may be goroutines or one: the Host itself to the core, its Writer to the
+// log, its Executor to the machine. What may be called by anybody says so.
+package host
+
+import (
+	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/internal/invariant"
+	"github.com/quorate/quorate/statemachine"
+	"github.com/quorate/quorate/store"
+)
+
+// Config is what a host is made of.
+type Config struct {
+	Self    epoch.ReplicaID
+	Genesis *proof.Genesis
+	Key     crypto.PrivateKey // the member's
+	Scheme  crypto.Scheme
+	FS      store.FS
+	Dir     string // the log's folder
+	Log     store.Options
+	State   *statemachine.Replicated
+	Notes   bool
+}
+
+// Host is one replica with what it rests on.
+type Host struct {
+	replica  *bft.Replica
+	checker  *Checker
+	writer   *Writer
+	executor *Executor
+	blocks   *Blocks
+	clients  clients
+
+	staged   []bft.Effects // of Steps since the last Group was taken
+	inFlight bool          // a Group is being written
+}
+
+// Group is what one sync covers: the effects of all Steps while the one before it was under way.
+type Group struct {
+	effects []bft.Effects
+	signed  []Envelope // filled by the Writer
+}
+
+// Empty says whether the group has nothing to write, so that no sync is needed.
+func (g *Group) Empty() bool {
+	for i := range g.effects {
+		if len(g.effects[i].Persist) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Envelope is a signed message on its way.
+type Envelope struct {
+	Message *message.Signed
+	To      []epoch.ReplicaID // nobody in particular: all members but this one
+	Way     message.Way
+}
+
+// Released is what may be done now that a group is durable, in this order.
+type Released struct {
+	Send         []Envelope
+	Commit       epoch.Seq       // blocks through here are durable, so the machine may make what it executed durable; 0: nothing new
+	Execute      []bft.Execution // for the Executor
+	Read         []bft.Read      // for Blocks.Read, whose answer is an event
+	Acknowledged *bft.Acknowledgement
+	Answers      []Answer
+	Halt         *bft.Divergence
+	Notes        []bft.Note
+}
+
+// Step has the replica take in an event. What it wants done is staged.
+func (h *Host) Step(e bft.Event) { h.stage(h.replica.Step(e)) }
+
+func (h *Host) stage(e bft.Effects) { h.staged = append(h.staged, e) }
+
+// Take is the next group to write, or nil if one is being written or nothing is staged.
+func (h *Host) Take() *Group {
+	if h.inFlight || len(h.staged) == 0 {
+		return nil
+	}
+	h.inFlight = true
+	g := &Group{effects: h.staged}
+	h.staged = nil
+	return g
+}
+
+// Done says that a group is durable and signed, and yields what may be done now. This replica's own messages have
+// come back to it before Done returns.
+func (h *Host) Done(g *Group) Released {
+	invariant.Holds(h.inFlight, "a group that is done was taken")
+	h.inFlight = false
+	var out Released
+	for i := range g.effects {
+		e := &g.effects[i]
+		for _, rec := range e.Persist {
+			if d, ok := rec.(*ordering.Decided); ok {
+				out.Commit = d.Header.Seq
+			}
+		}
+		out.Execute = append(out.Execute, e.Execute...)
+		out.Read = append(out.Read, e.Read...)
+		out.Notes = append(out.Notes, e.Notes...)
+		for _, a := range e.Answer {
+			out.Answers = append(out.Answers, h.clients.refused(a.Request, a.Refusal)...)
+		}
+		if e.Acknowledged != nil {
+			out.Acknowledged = e.Acknowledged
+			out.Answers = append(out.Answers, h.clients.acknowledged(e.Acknowledged.Seq)...)
+		}
+		if e.Halt != nil {
+			out.Halt = e.Halt
+		}
+	}
+	for _, env := range g.signed {
+		if env.toSelf(h.checker.self) {
+			h.Step(bft.Received{Signed: env.Message})
+		}
+		if env.To == nil || len(env.To) > 0 {
+			out.Send = append(out.Send, env)
+		}
+	}
+	return out
+}
+
+// toSelf says whether the author is among those that a message is for; what is gossiped its author knows already.
+func (e *Envelope) toSelf(self epoch.ReplicaID) bool {
+	return e.Message.Author == self && e.To == nil && e.Way == message.Direct
+}
+
+// Executed says what came of batches.
+func (h *Host) Executed(results []Result) {
+	outcomes := make([]bft.Outcome, len(results))
+	for i := range results {
+		outcomes[i] = results[i].Outcome
+		h.clients.executed(&results[i])
+	}
+	h.Step(bft.Executed{Outcomes: outcomes})
+}
+
+// Checker judges messages from the wire; anybody may use it.
+func (h *Host) Checker() *Checker { return h.checker }
+
+// Writer belongs to the log.
+func (h *Host) Writer() *Writer { return h.writer }
+
+// Executor belongs to the machine.
+func (h *Host) Executor() *Executor { return h.executor }
+
+// Blocks may be read by anybody.
+func (h *Host) Blocks() *Blocks { return h.blocks }
+
+// Replica is for looking, not for stepping.
+func (h *Host) Replica() *bft.Replica { return h.replica }
+
+// Checker judges what comes from outside, without a host's state: any number of goroutines may use one.
+type Checker struct {
+	self   epoch.ReplicaID
+	epoch  *epoch.Epoch
+	scheme crypto.Scheme
+}
+
+// Message decodes and checks a frame from the wire.
+func (c *Checker) Message(frame []byte) (*message.Signed, error) {
+	m, err := message.Decode(frame)
+	if err != nil {
+		return nil, err
+	}
+	return m, bft.Check(m, c.epoch, c.scheme)
+}
+
+// Requests says of each request why it is not valid; nil where it is.
+func (c *Checker) Requests(requests []*message.Request) []error {
+	return bft.CheckRequests(requests, c.epoch, c.scheme)
+}

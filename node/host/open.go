@@ -1,0 +1,196 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/statemachine"
+	"github.com/quorate/quorate/store"
+)
+
+// Create begins a member's log: its birth record names the member's key and the incarnation that the genesis must
+// name. It is durable when Create returns.
+func Create(fs store.FS, dir string, o store.Options, key crypto.PublicKey, incarnation epoch.Incarnation) error {
+	birth := &ordering.Birth{Key: key, Incarnation: incarnation}
+	return store.Create(fs, dir, store.Record{Kind: uint8(birth.Kind()), Payload: ordering.Encode(birth)}, o)
+}
+
+// errStateAhead is that the machine has executed what the log does not hold, which no crash can bring about: the
+// machine is made durable after the log.
+var errStateAhead = errors.New("the state is ahead of the log: one of the two was replaced")
+
+// Open boots a host from its log, its blocks and its machine, of which the machine may be behind: it is brought to the
+// newest block first, and must come to the same digests.
+func Open(cfg Config) (*Host, error) {
+	b := &boot{w: &Writer{
+		blocks: &store.Blocks{}, key: cfg.Key, scheme: cfg.Scheme, epoch: cfg.Genesis.Epoch(), self: cfg.Self,
+		bodies: make(map[crypto.Digest]store.Position),
+	}, head: cfg.Genesis.Header()}
+	log, _, err := store.Open(cfg.FS, cfg.Dir, cfg.Log, b.visit)
+	if err != nil {
+		return nil, err
+	}
+	b.w.log = log
+	h, err := b.open(cfg)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return h, nil
+}
+
+// boot gathers what the log holds.
+type boot struct {
+	w    *Writer
+	past []ordering.Record // live facts, without batches
+	head proof.Header      // of the newest block
+}
+
+// visit sees every record once, in order. Batches are looked up later: a few are needed of very many.
+func (b *boot) visit(at store.Position, r store.Record, live bool) error {
+	switch kind := ordering.RecordKind(r.Kind); kind {
+	case ordering.KindBodies:
+		d, err := ordering.BodiesDigest(r.Payload)
+		if err != nil {
+			return err
+		}
+		b.w.bodies[d] = at
+		return nil
+	case ordering.KindDecided:
+		header, err := ordering.DecidedHeader(r.Payload)
+		if err != nil {
+			return err
+		}
+		b.head = header
+		if err := b.w.addBlock(header.Seq, header.Batch, at); err != nil {
+			return err
+		}
+	case ordering.KindBase:
+	default:
+		if !live {
+			return nil
+		}
+	}
+	rec, err := ordering.Decode(ordering.RecordKind(r.Kind), append([]byte(nil), r.Payload...))
+	if err != nil {
+		return err
+	}
+	if base, ok := rec.(*ordering.Base); ok {
+		b.w.keepBodies(base)
+	}
+	if live {
+		b.past = append(b.past, rec)
+	}
+	return nil
+}
+
+func (b *boot) open(cfg Config) (*Host, error) {
+	blocks := &Blocks{log: b.w.log, index: b.w.blocks}
+	executor := &Executor{state: cfg.State}
+	if err := executor.catchUp(blocks, b.head); err != nil {
+		return nil, err
+	}
+	past, err := b.withBatches(blocks)
+	if err != nil {
+		return nil, err
+	}
+	replica, effects, err := bft.New(bft.Config{Self: cfg.Self, Genesis: cfg.Genesis, Notes: cfg.Notes}, past)
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{
+		replica: replica, writer: b.w, executor: executor, blocks: blocks,
+		checker: &Checker{self: cfg.Self, epoch: replica.Epoch(), scheme: cfg.Scheme},
+		clients: newClients(cfg.State, replica.Epoch().Parameters),
+	}
+	h.stage(effects)
+	return h, nil
+}
+
+// withBatches adds to the live facts the batches of slots that are accepted and in no block yet.
+func (b *boot) withBatches(blocks *Blocks) ([]ordering.Record, error) {
+	var past []ordering.Record
+	need := func(f ordering.Record) error {
+		a, ok := f.(*ordering.Accepted)
+		if !ok || a.Seq <= b.head.Seq {
+			return nil
+		}
+		at, ok := b.w.bodies[a.Digest]
+		if !ok {
+			return fmt.Errorf("log: slot %d was accepted, but its batch %s is missing", a.Seq, a.Digest.Short())
+		}
+		rec, err := blocks.record(at)
+		if err != nil {
+			return err
+		}
+		past = append(past, rec)
+		return nil
+	}
+	for _, rec := range b.past {
+		past = append(past, rec)
+		if err := need(rec); err != nil {
+			return nil, err
+		}
+		if base, ok := rec.(*ordering.Base); ok {
+			for _, f := range base.Facts {
+				if err := need(f); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return past, nil
+}
+
+// catchUp executes the blocks that the machine lacks, and holds what comes of them against their headers.
+func (x *Executor) catchUp(blocks *Blocks, head proof.Header) error {
+	mark := x.state.Applied()
+	if mark.Seq > uint64(head.Seq) {
+		return fmt.Errorf("%w: it stands at %d, the newest block is %d", errStateAhead, mark.Seq, head.Seq)
+	}
+	time := int64(0)
+	if mark.Seq > 0 {
+		d, ok, err := blocks.Decision(epoch.Seq(mark.Seq))
+		if err != nil || !ok {
+			return fmt.Errorf("boot: the block that the state stands at: %w", err)
+		}
+		if err := sameOutcome(d.Header, mark); err != nil {
+			return err
+		}
+		time = d.Header.Time
+	}
+	for seq := epoch.Seq(mark.Seq) + 1; seq <= head.Seq; seq++ {
+		block, ok, err := blocks.Block(seq)
+		if err != nil || !ok {
+			return fmt.Errorf("boot: block %d: %w", seq, err)
+		}
+		time = max(time, block.Header.Time)
+		if _, err := x.run(bft.Execution{Seq: seq, Time: time, Batch: block.Batch}); err != nil {
+			return err
+		}
+		if err := sameOutcome(block.Header, x.state.Applied()); err != nil {
+			return err
+		}
+		if seq%catchUpCommit == 0 || seq == head.Seq {
+			if err := x.Commit(seq); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// catchUpCommit is after how many blocks a machine that is catching up is made durable.
+const catchUpCommit = 64
+
+func sameOutcome(h proof.Header, m statemachine.Mark) error {
+	if h.Batch != m.Batch || h.Results != m.Results || h.State != m.State {
+		return fmt.Errorf("boot: block %d says results %s, state %s, but the machine has come to results %s, state %s: the state is damaged, or this program executes differently",
+			h.Seq, h.Results.Short(), h.State.Short(), m.Results.Short(), m.State.Short())
+	}
+	return nil
+}
