@@ -1,6 +1,6 @@
 module github.com/quorate/quorate
 
-go 1.26.0
+go 1.26.6
 
 require (
 	connectrpc.com/connect v1.21.1 // indirect

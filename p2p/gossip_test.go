@@ -1,0 +1,125 @@
+package p2p
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// awaitGossip waits until every node's gossip knows of all others.
+func awaitGossip(t testing.TB, nodes []*node) {
+	t.Helper()
+	for _, nd := range nodes {
+		await(t, "the others to join the gossip", func() bool { return len(nd.talk.topic.ListPeers()) == len(nodes)-1 })
+	}
+}
+
+// Breaks without WithMessageIdFn: all but one of the frames vanish.
+func TestGossipReachesEveryOtherOnce(t *testing.T) {
+	nodes := newCluster(t, 4, nil)
+	awaitGossip(t, nodes)
+	const each = 50
+	for i, nd := range nodes {
+		for j := range each {
+			if !nd.Gossip(fmt.Appendf(nil, "%d says %d", i, j)) {
+				t.Fatal("refused")
+			}
+		}
+	}
+	for i, nd := range nodes {
+		got := make(map[string]int)
+		for range each * (len(nodes) - 1) {
+			got[string(take(t, nd.gossip, "gossip"))]++
+		}
+		if len(got) != each*(len(nodes)-1) {
+			t.Errorf("node %d heard %d different frames", i, len(got))
+		}
+	}
+}
+
+// Gossiping again repeats nothing while the frame is remembered: it is no way of sending something again.
+func TestGossipingTwiceIsHeardOnce(t *testing.T) {
+	nodes := newCluster(t, 2, nil)
+	awaitGossip(t, nodes)
+	for _, frame := range []string{"again", "again", "last"} {
+		nodes[0].Gossip([]byte(frame))
+	}
+	first, second := take(t, nodes[1].gossip, "gossip"), take(t, nodes[1].gossip, "gossip")
+	if string(first)+string(second) != "againlast" && string(first)+string(second) != "lastagain" {
+		t.Errorf("heard %q and %q", first, second)
+	}
+	await(t, "all three to be published", func() bool { return nodes[0].Traffic().Gossip.FramesOut == 3 })
+}
+
+func TestGossipOfTheLargestSizeArrivesAndOverItIsRefused(t *testing.T) {
+	nodes := newCluster(t, 2, nil)
+	awaitGossip(t, nodes)
+	frame := bytes.Repeat([]byte{7}, MaxGossipFrame)
+	if nodes[0].Gossip(append(frame, 0)) || nodes[0].Gossip(nil) {
+		t.Error("too long or empty, and not refused")
+	}
+	nodes[0].Gossip(frame)
+	if got := take(t, nodes[1].gossip, "gossip"); !bytes.Equal(got, frame) {
+		t.Error("arrived changed")
+	}
+}
+
+// case E15, for gossip. Breaks if receive does not recover.
+func TestAPanicOverGossipIsRecovered(t *testing.T) {
+	nodes := newCluster(t, 2, func(i int, cfg *Config) {
+		if i == 0 {
+			cfg.ReceiveGossip = func([]byte) bool { panic("handler") }
+		}
+	})
+	awaitGossip(t, nodes)
+	nodes[1].Gossip([]byte("boom"))
+	await(t, "the panic to be counted", func() bool { return nodes[0].Traffic().Panics == 1 })
+	await(t, "the peer to be dropped and back", func() bool { return len(nodes[0].news) == 3 })
+}
+
+func TestAFrameThatIsRefusedIsNotPassedOn(t *testing.T) {
+	// given three members, of which the first and the last are not connected to each other
+	var nodes []*node
+	for i := range 3 {
+		nodes = append(nodes, newNode(t, i, 3, func(cfg *Config) {
+			if i == 1 {
+				receive := cfg.ReceiveGossip
+				cfg.ReceiveGossip = func(frame []byte) bool { receive(frame); return string(frame) != "bad" }
+			}
+		}))
+	}
+	introduce(t, nodes[0], nodes[1])
+	introduce(t, nodes[1], nodes[2])
+	for _, nd := range nodes {
+		nd.start(t)
+	}
+	nodes[1].awaitConnected(t, 2)
+	for i := 0; len(nodes[2].gossip) == 0; i++ { // until the mesh has formed, nothing is passed on
+		nodes[0].Gossip(fmt.Appendf(nil, "warm-up %d", i))
+		take(t, nodes[1].gossip, "gossip")
+	}
+	// when
+	nodes[0].Gossip([]byte("bad"))
+	nodes[0].Gossip([]byte("good"))
+	// then
+	for {
+		switch got := string(take(t, nodes[2].gossip, "gossip")); got {
+		case "bad":
+			t.Fatal("passed on")
+		case "good":
+			return
+		}
+	}
+}
+
+func TestGossipNeverBlocks(t *testing.T) {
+	nodes := newCluster(t, 2, nil)
+	began := time.Now()
+	for i := range 500 {
+		nodes[0].Gossip(append(make([]byte, MaxGossipFrame-2), byte(i), byte(i>>8)))
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("took %v", took)
+	}
+}
