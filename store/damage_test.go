@@ -1,0 +1,409 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// written is a log with groups over six segments, what Open must show of it, and where its groups begin.
+type written struct {
+	m       *Memory
+	records []Record
+	groups  []place // in order
+}
+
+type place struct {
+	path     string
+	from, to int64 // to: behind the last byte that means something
+	records  int
+	number   uint64
+}
+
+// filled makes such a log. Closed in good order it ends with Close's note; else it ends with a group that was synced
+// alone, as after a power cut in a pause.
+func filled(t testing.TB, closed bool) written {
+	t.Helper()
+	w := written{m: created(t), records: []Record{birth}}
+	l := opened(t, w.m, "log")
+	for i := range 16 {
+		batch := []Record{rec(2*i, 37*i), rec(2*i+1, 900-53*i)}
+		add(t, l, i == 9, batch...)
+		must(t, l.Sync())
+		w.records = append(w.records, batch...)
+	}
+	if closed {
+		must(t, l.Close())
+	} else {
+		w.m.Crash(lose)
+	}
+	for _, path := range w.m.Files() {
+		b := w.m.Bytes(path)
+		for off := 0; off < len(b); off += sector {
+			if h, ok := decodeGroupHead(b[off:]); ok {
+				to := int64(off) + groupHeadSize + framedLen(groupHeadSize, int64(h.body))
+				w.groups = append(w.groups, place{path, int64(off), to, int(h.records), h.number})
+			}
+		}
+	}
+	return w
+}
+
+// at is the group that holds a byte, if one does.
+func (w written) at(path string, off int64) (int, bool) {
+	i := slices.IndexFunc(w.groups, func(p place) bool { return p.path == path && p.from <= off && off < p.to })
+	return i, i >= 0
+}
+
+// unchanged fails if anything in the folder differs.
+func unchanged(t *testing.T, m, before *Memory) {
+	t.Helper()
+	if !slices.Equal(m.Files(), before.Files()) {
+		t.Fatalf("files %v, before %v", m.Files(), before.Files())
+	}
+	for _, path := range before.Files() {
+		if !bytes.Equal(m.Bytes(path), before.Bytes(path)) {
+			t.Fatalf("%s was changed", path)
+		}
+	}
+}
+
+// case F6. Every byte of heads in some of its bits, and one bit in 13 of the rest. Breaks when: any field is outside its check; the search for groups behind
+// a bad one stops early; damage is cut like a torn tail, or a torn tail's rest is believed.
+func TestAFlippedBitIsRefusedByFileAndOffset(t *testing.T) {
+	for _, closed := range []bool{true, false} {
+		t.Run(fmt.Sprintf("closed %v", closed), func(t *testing.T) {
+			w := filled(t, closed)
+			if len(w.m.Files()) != 6 {
+				t.Fatalf("not tested: %v", w.m.Files())
+			}
+			last := len(w.groups) - 1
+			refused, tails, unused := 0, 0, 0
+			for _, path := range w.m.Files() {
+				for bit := int64(0); bit < minSegmentBytes*8; bit++ {
+					off := bit / 8
+					group, inGroup := w.at(path, off)
+					head := off < segmentHeadSize || inGroup && off-w.groups[group].from < groupHeadSize
+					if head && bit%3 != 0 || !head && bit%13 != 0 {
+						continue
+					}
+					w.m.Flip(path, bit)
+					world := w.m
+					if inGroup && group == last || !inGroup && off >= segmentHeadSize {
+						world = w.m.Clone() // it will be cut, or go unseen
+					}
+					var seen []entry
+					l, recovery, err := Open(world, "log", small, gather(&seen))
+					var damage *DamageError
+					switch {
+					case inGroup && group < last || off < segmentHeadSize:
+						want := int64(0)
+						if inGroup {
+							want = w.groups[group].from
+						}
+						if !errors.As(err, &damage) || damage.File != path || damage.Offset != want || damage.Reason == "" {
+							t.Fatalf("bit %d of byte %d of %s: %v, want damage at %d", bit%8, off, path, err, want)
+						}
+						refused++
+					case err != nil:
+						t.Fatalf("bit %d of byte %d of %s: %v", bit%8, off, path, err)
+					case inGroup:
+						sameRecords(t, seen, w.records[:len(w.records)-w.groups[last].records]...)
+						if recovery.TornBytes == 0 {
+							t.Fatalf("bit %d of byte %d of %s: a tail was cut and nobody told", bit%8, off, path)
+						}
+						tails++
+					default:
+						sameRecords(t, seen, w.records...)
+						unused++
+					}
+					for i, e := range seen {
+						if err == nil && !equal(e.rec, w.records[i]) {
+							t.Fatalf("bit %d of byte %d of %s: a wrong record", bit%8, off, path)
+						}
+					}
+					if l != nil {
+						must(t, l.release())
+					}
+					w.m.Flip(path, bit)
+				}
+			}
+			t.Logf("%d refused, %d torn tails, %d in unused places", refused, tails, unused)
+			if refused < 10000 || tails < 250 || unused < 500 {
+				t.Fatal("not tested")
+			}
+		})
+	}
+}
+
+// A refusal must leave everything for those who look into it. Each row breaks when its check is left out.
+func TestDamageIsRefusedAndNothingIsChanged(t *testing.T) {
+	for name, c := range map[string]struct {
+		damage func(t *testing.T, w written)
+		file   uint32
+	}{
+		"first segment gone":      {func(t *testing.T, w written) { must(t, w.m.Remove(segmentPath("log", 1))) }, 1},
+		"segment in between gone": {func(t *testing.T, w written) { must(t, w.m.Remove(segmentPath("log", 2))) }, 2}, // case F19
+		"head of the last segment gone": {func(t *testing.T, w written) {
+			put(t, w.m, segmentPath("log", 6), make([]byte, sector), 0)
+		}, 6},
+		"segment cut short": {func(t *testing.T, w written) {
+			replace(t, w.m, segmentPath("log", 3), w.m.Bytes(segmentPath("log", 3))[:minSegmentBytes/2])
+		}, 3},
+		"segment empty": {func(t *testing.T, w written) { replace(t, w.m, segmentPath("log", 3), nil) }, 3},
+		"segment in another's place": {func(t *testing.T, w written) {
+			replace(t, w.m, segmentPath("log", 3), w.m.Bytes(segmentPath("log", 2)))
+		}, 3},
+		"last segment empty of groups, from an older backup": {func(t *testing.T, w written) {
+			b := w.m.Bytes(segmentPath("log", 3))
+			clear(b[sector:])
+			replace(t, w.m, segmentPath("log", 3), b)
+		}, 3},
+		"segment of another log": {func(t *testing.T, w written) {
+			other := NewMemory()
+			must(t, Create(other, "log", Record{Kind: 1, Payload: []byte("born elsewhere")}, small))
+			l := opened(t, other, "log")
+			for i := range 16 {
+				add(t, l, false, rec(i, 900))
+			}
+			replace(t, w.m, segmentPath("log", 3), other.Bytes(segmentPath("log", 3)))
+		}, 3},
+		"first segment of another log": {func(t *testing.T, w written) {
+			other := NewMemory()
+			must(t, Create(other, "log", Record{Kind: 1, Payload: []byte("born elsewhere")}, small))
+			replace(t, w.m, segmentPath("log", 1), other.Bytes(segmentPath("log", 1)))
+		}, 2},
+		// case F17
+		"a write that never came, in the last segment": {func(t *testing.T, w written) {
+			p := w.groups[len(w.groups)-3]
+			put(t, w.m, p.path, make([]byte, p.to-p.from), p.from)
+		}, 6},
+		"a write that never came, in an older segment": {func(t *testing.T, w written) {
+			p := w.groups[2]
+			put(t, w.m, p.path, make([]byte, p.to-p.from), p.from)
+		}, 1},
+		"a write that went astray": {func(t *testing.T, w written) {
+			from, to := w.groups[1], w.groups[2]
+			put(t, w.m, to.path, w.m.Bytes(from.path)[from.from:from.to], to.from)
+		}, 1},
+		"a good group that continues another": {func(t *testing.T, w written) {
+			p := w.groups[len(w.groups)-1]
+			b := w.m.Bytes(p.path)[p.from : p.from+sector]
+			h, _ := decodeGroupHead(b)
+			h.prev[0]++
+			h.encode(b)
+			put(t, w.m, p.path, b, p.from)
+		}, 6},
+		"the birth record of another": {func(t *testing.T, w written) {
+			// All checks in order, and yet not the log that it says it is.
+			b := w.m.Bytes(segmentPath("log", 1))
+			head, _, _ := decodeSegmentHead(b)
+			l := Log{identity: head.identity, current: head, end: sector}
+			l.build([]Record{{Kind: 1, Payload: []byte("born anew")}}, entrySize+1+9, 0, nil)
+			clear(b[sector:])
+			copy(b[sector:], l.buf)
+			for _, path := range w.m.Files()[1:] {
+				must(t, w.m.Remove(path))
+			}
+			replace(t, w.m, segmentPath("log", 1), b)
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := filled(t, true)
+			c.damage(t, w)
+			must(t, w.m.SyncDir("log"))
+			before := w.m.Clone()
+			var seen []entry
+			_, _, err := Open(w.m, "log", small, gather(&seen))
+			var damage *DamageError
+			if !errors.As(err, &damage) || damage.File != segmentPath("log", c.file) {
+				t.Fatalf("%v, want damage in segment %d", err, c.file)
+			}
+			for i, e := range seen {
+				if !equal(e.rec, w.records[i]) {
+					t.Fatal("a wrong record")
+				}
+			}
+			unchanged(t, w.m, before)
+			if _, _, again := Open(w.m, "log", small, gather(&seen)); fmt.Sprint(again) != fmt.Sprint(err) {
+				t.Fatalf("first %v, then %v", err, again)
+			}
+		})
+	}
+}
+
+// replace puts a file with other bytes, and of another length, in place of one.
+func replace(t testing.TB, m *Memory, path string, b []byte) {
+	t.Helper()
+	must(t, m.Remove(path))
+	f, err := m.Create(path)
+	must(t, err)
+	_, err = f.WriteAt(b, 0)
+	must(t, err)
+	must(t, f.Sync())
+	must(t, m.SyncDir(filepath.Dir(path)))
+}
+
+// case F18. Breaks when: what a later version wrote is taken for damage, or cut as a torn tail.
+func TestWhatALaterVersionWroteIsRefusedUntouched(t *testing.T) {
+	for name, change := range map[string]func(w written){
+		"segment": func(w written) {
+			b := w.m.Bytes(segmentPath("log", 6))[:sector]
+			clear(b[12:])
+			binary.BigEndian.PutUint32(b[4:], formatNow+1)
+			binary.BigEndian.PutUint32(b[8:], crc32.Checksum(b[:8], castagnoli))
+			put(t, w.m, segmentPath("log", 6), b, 0)
+		},
+		"last group": func(w written) { w.rewriteLast(t, func(h *groupHead) { h.version++ }) },
+		"flags":      func(w written) { w.rewriteLast(t, func(h *groupHead) { h.flags |= 1 << 7 }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := filled(t, false)
+			change(w)
+			before := w.m.Clone()
+			var seen []entry
+			if _, _, err := Open(w.m, "log", small, gather(&seen)); !errors.Is(err, ErrVersion) {
+				t.Fatal(err)
+			}
+			unchanged(t, w.m, before)
+		})
+	}
+}
+
+func (w written) rewriteLast(t *testing.T, change func(h *groupHead)) {
+	p := w.groups[len(w.groups)-1]
+	b := w.m.Bytes(p.path)[p.from : p.from+sector]
+	h, _ := decodeGroupHead(b)
+	change(&h)
+	h.encode(b)
+	put(t, w.m, p.path, b, p.from)
+}
+
+func TestAnErrorOfVisitEndsOpenAndChangesNothing(t *testing.T) {
+	w := filled(t, true)
+	before := w.m.Clone()
+	enough := errors.New("enough")
+	n := 0
+	_, _, err := Open(w.m, "log", small, func(Position, Record, bool) error {
+		if n++; n == 5 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || n != 5 {
+		t.Fatal(n, err)
+	}
+	unchanged(t, w.m, before)
+	must(t, opened(t, w.m, "log").Close())
+}
+
+// case F6. Breaks when: Read believes the disk.
+func TestReadRefusesARecordThatHasChanged(t *testing.T) {
+	m := created(t)
+	l := opened(t, m, "log")
+	p := add(t, l, false, rec(1, 20), rec(2, 1200))[1]
+	for off := int64(p.Offset); off < int64(p.Offset)+framedLen(int64(p.Offset), int64(p.Length)); off++ {
+		m.Flip(segmentPath("log", 1), off*8+off%8)
+		_, err := l.Read(p)
+		var damage *DamageError
+		if !errors.As(err, &damage) || damage.File != segmentPath("log", 1) || damage.Offset != int64(p.Offset) {
+			t.Fatalf("byte %d: %v", off, err)
+		}
+		m.Flip(segmentPath("log", 1), off*8+off%8)
+	}
+	if r, err := l.Read(p); err != nil || !equal(r, rec(2, 1200)) {
+		t.Fatal(err)
+	}
+}
+
+// Names in the folder that are no segment's are nobody's business.
+func TestOtherFilesInTheFolderAreLeftAlone(t *testing.T) {
+	w := filled(t, true)
+	for _, name := range []string{"0000000009.txt", "12.log", "000000000x.log", "0000000000.log", "9999999999.log", "notes"} {
+		touch(t, w.m, filepath.Join("log", name))
+	}
+	before := w.m.Clone()
+	l, _, seen := collect(t, w.m, "log")
+	sameRecords(t, seen, w.records...)
+	must(t, l.Close())
+	unchanged(t, w.m, before)
+}
+
+func touch(t testing.TB, m *Memory, path string) {
+	t.Helper()
+	f, err := m.Create(path)
+	must(t, err)
+	must(t, f.Close())
+}
+
+// FuzzOpen puts arbitrary bytes behind the birth record, with good heads wherever something begins like one, so that the fuzzer
+// gets past the checks. Whatever lies there, Open ends with an error or with records that lie where it says.
+func FuzzOpen(f *testing.F) {
+	w := filled(f, true)
+	f.Add(w.m.Bytes(segmentPath("log", 1))[2*sector:], uint8(0))
+	f.Add(w.m.Bytes(segmentPath("log", 1))[2*sector:], uint8(1))
+	f.Add(w.m.Bytes(segmentPath("log", 1)), uint8(2))
+	f.Add([]byte{}, uint8(0))
+	origin := created(f)
+	path := segmentPath("log", 1)
+	f.Fuzz(func(t *testing.T, data []byte, how uint8) {
+		m := origin.Clone()
+		b := m.Bytes(path)
+		if how%3 == 2 {
+			if len(data) == 0 || len(data) > 1<<16 {
+				return
+			}
+			replace(t, m, path, data)
+		} else {
+			copy(b[2*sector:], data)
+			if how%3 == 1 {
+				mend(b)
+			}
+			put(t, m, path, b, 0)
+		}
+		var seen []entry
+		l, _, err := Open(m, "log", small, gather(&seen))
+		if err != nil {
+			return
+		}
+		for _, e := range seen {
+			if r, err := l.Read(e.pos); err != nil || !equal(r, e.rec) {
+				t.Fatalf("%+v: %v", e.pos, err)
+			}
+		}
+		must(t, l.Close())
+		again, _, after := collect(t, m, "log")
+		if len(after) != len(seen) {
+			t.Fatalf("%d records, then %d", len(seen), len(after))
+		}
+		must(t, again.Close())
+	})
+}
+
+// mend gives every group its place, its chain and its checks.
+func mend(b []byte) {
+	before, _ := decodeGroupHead(b[sector:])
+	for off := 2 * sector; off < len(b); off += sector {
+		if !bytes.Equal(b[off:off+4], groupMagic) {
+			continue
+		}
+		check := sum(b[off : off+96])
+		copy(b[off+96:], check[:])
+		h, _ := decodeGroupHead(b[off:])
+		h.segment, h.sector, h.identity = 1, uint32(off/sector), before.identity
+		h.number, h.prev = before.number+1, before.check
+		if size := groupSize(int64(h.body)); size <= int64(len(b)-off) && int64(h.records)*entrySize <= int64(h.body) {
+			body, ok := unframe(bytes.Clone(b[off+groupHeadSize:off+int(size)]), groupHeadSize)
+			if ok {
+				h.table = sum(body[:h.records*entrySize])
+			}
+		}
+		h.encode(b[off:])
+		before = h
+	}
+}
