@@ -1,6 +1,7 @@
 package house
 
 import (
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -218,15 +219,22 @@ type purityCase struct{ name, body string }
 func runPurityCases(t *testing.T, cases []purityCase) {
 	t.Helper()
 	files := fstest.MapFS{}
+	var all []string
 	for _, c := range cases {
-		files[folderOf(c)+"/file.go"] = source("package p; " + c.body + "\n")
+		files[fileOf(c)] = source("package p; " + c.body + "\n")
+		all = append(all, path.Dir(fileOf(c)))
 	}
-	tree := treeOf(t, files)
+	everything, err := Impurities(treeOf(t, files), all...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			found, err := Impurities(tree, folderOf(c))
-			if err != nil {
-				t.Fatal(err)
+			var found []Finding
+			for _, f := range everything {
+				if f.Where.Filename == fileOf(c) {
+					found = append(found, f)
+				}
 			}
 			for i, line := range strings.Split(c.body, "\n") {
 				_, wants, _ := strings.Cut(line, "// want ")
@@ -251,4 +259,4 @@ func runPurityCases(t *testing.T, cases []purityCase) {
 	}
 }
 
-func folderOf(c purityCase) string { return "bft/" + strings.ReplaceAll(c.name, " ", "_") }
+func fileOf(c purityCase) string { return "bft/" + strings.ReplaceAll(c.name, " ", "_") + "/file.go" }
