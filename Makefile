@@ -1,0 +1,63 @@
+# verify only reads, fix only writes. Everything else is one question asked of the tree.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+SEEDS ?= 1000
+FUZZTIME ?= 60s
+
+.PHONY: build verify fix test race sim mutants fuzz e2e smoke
+
+# One static binary, ./quorate.
+build:
+	CGO_ENABLED=0 go build -trimpath -o quorate ./cmd/quorate
+
+# What must hold before every commit. The house rules (arrows, purity) are among the unit tests.
+verify:
+	unformatted=$$(gofmt -l .); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (make fix):"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+	go test ./...
+	go run ./cmd/quorate sim --from 1 --seeds 50
+
+fix:
+	go fix ./...
+	gofmt -w .
+
+test:
+	go test ./...
+
+# Needs a C compiler.
+race:
+	CGO_ENABLED=1 go test -race ./...
+
+# Random exploration from seed 1; `quorate sim --from SEED --seeds 1` repeats one.
+sim:
+	go run ./cmd/quorate sim --from 1 --seeds $(SEEDS)
+
+# Every planted bug must be found by the checker that its patch names.
+mutants:
+	go run ./testnet/mutants
+
+# Every fuzz target for FUZZTIME, one after the other.
+fuzz:
+	ran=0; packages=$$(go list ./...); \
+	for package in $$packages; do \
+		listed=$$(go test -list '^Fuzz' $$package); \
+		for target in $$(grep '^Fuzz' <<<"$$listed" || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+			ran=$$((ran + 1)); \
+		done; \
+	done; \
+	if [ $$ran = 0 ]; then echo "no fuzz target was found"; exit 1; fi; \
+	echo "$$ran fuzz targets ran for $(FUZZTIME) each"
+
+# Real processes under kill -9 and load: minutes, so not among the unit tests.
+e2e:
+	QUORATE_E2E=1 go test -count=1 -timeout 30m -v -run '^TestEndToEnd' ./testnet/local
+
+# The README's tour on the built binary.
+smoke: build
+	.ci/smoke ./quorate
