@@ -24,6 +24,7 @@ type Bounds struct {
 	Bytes   int    // in one commit: keys, values, and entryBytes for each
 	Entries int    // in one commit
 	History uint64 // At works for the newest version and this many below it
+	Grace   uint64 // an open snapshot answers right until the newest is History+Grace above it; a Scan always does
 }
 
 // Snapshot reads one version.

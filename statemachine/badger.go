@@ -62,6 +62,7 @@ func OpenBadger(dir string, report func(line string)) (Backing, error) {
 		Bytes:   int(db.MaxBatchSize()) - 1,
 		Entries: int(db.MaxBatchCount()) - 1,
 		History: badgerHistory,
+		Grace:   badgerGrace,
 	}}, nil
 }
 

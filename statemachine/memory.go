@@ -74,7 +74,7 @@ func (m *MemoryBacking) Commit(version uint64, writes []Write) error {
 
 // Bounds implements Backing.
 func (m *MemoryBacking) Bounds() Bounds {
-	return Bounds{Bytes: 64 << 20, Entries: 1 << 20, History: memoryHistory}
+	return Bounds{Bytes: 64 << 20, Entries: 1 << 20, History: memoryHistory, Grace: 1 << 62}
 }
 
 // Close implements Backing. The content stays.

@@ -58,12 +58,7 @@ func (r *Replicated) read(at uint64, f func(Snapshot) error) (uint64, error) {
 		return 0, fmt.Errorf("state: read at %d: %w", seq, err)
 	}
 	defer s.Close()
-	if err := f(s); err != nil {
-		return 0, err
-	}
-	// A backing drops old versions under whoever reads them too slowly.
-	_, err = r.version(seq)
-	return seq, err
+	return seq, f(s)
 }
 
 // Get is the value of an application's key at a version (Newest for the newest committed), whether there is one, and
@@ -77,7 +72,7 @@ func (r *Replicated) Get(at uint64, key []byte) (value []byte, ok bool, seq uint
 }
 
 // Scan calls f for the application's keys with a prefix that are not below from (nil: each), in ascending order, until f
-// returns false. At, seq and err are as with Get; what f was given is worth nothing if there is an error.
+// returns false. At, seq and err are as with Get.
 func (r *Replicated) Scan(at uint64, prefix, from []byte, f func(key, value []byte) bool) (seq uint64, err error) {
 	return r.read(at, func(s Snapshot) error { return scanApplication(s, prefix, from, f) })
 }
@@ -105,7 +100,17 @@ func (r *Replicated) Query(at uint64, query []byte) (answer []byte, seq uint64, 
 		}
 		return err
 	})
+	if err == nil && r.outlived(seq) {
+		_, err = r.version(seq)
+	}
 	return answer, seq, err
+}
+
+// outlived says whether the backing may have dropped versions under whoever is still reading at seq.
+func (r *Replicated) outlived(seq uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.committed.Seq-seq > r.bounds.History+r.bounds.Grace
 }
 
 // snapshotReader is a snapshot as a Machine sees it.
