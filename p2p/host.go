@@ -104,19 +104,19 @@ func (u boundedUpgrader) GateMaListener(l manet.Listener) transport.GatedMaListe
 // strangers, so its limits per address, which would hit several members behind one address and leave
 // loopback open, are off; handshakes are bounded by handshakeListener, connections by the gate.
 func limitsFor(members int) (network.ResourceManager, error) {
+	const streamsPerPeer = 64 // half of them inbound; a session has six or seven
 	conns := rcmgr.LimitVal(2*sessionsPerPeer*members + 2*maxHandshakes)
-	streamsPerPeer := rcmgr.LimitVal(64)
+	streams := rcmgr.LimitVal(streamsPerPeer * (members + 1)) // so that no peer can use up another's
+	limited := func(memory int) rcmgr.ResourceLimits {
+		return rcmgr.ResourceLimits{
+			Conns: conns, ConnsInbound: conns, ConnsOutbound: conns, FD: conns,
+			Streams: streams, StreamsInbound: streams, StreamsOutbound: streams,
+			Memory: rcmgr.LimitVal64(memory),
+		}
+	}
 	partial := rcmgr.PartialLimitConfig{
-		System: rcmgr.ResourceLimits{
-			Conns: conns, ConnsInbound: conns, ConnsOutbound: conns, FD: conns,
-			Streams: streamsPerPeer * rcmgr.LimitVal(2*members+2), StreamsInbound: rcmgr.Unlimited, StreamsOutbound: rcmgr.Unlimited,
-			Memory: rcmgr.LimitVal64(64+32*members) << 20,
-		},
-		Transient: rcmgr.ResourceLimits{
-			Conns: conns, ConnsInbound: conns, ConnsOutbound: conns, FD: conns,
-			Streams: rcmgr.LimitVal(16 * (members + 1)), StreamsInbound: rcmgr.LimitVal(8 * (members + 1)), StreamsOutbound: rcmgr.LimitVal(8 * (members + 1)),
-			Memory: rcmgr.LimitVal64(32+4*members) << 20,
-		},
+		System:    limited((64 + 32*members) << 20),
+		Transient: limited((32 + 4*members) << 20),
 		PeerDefault: rcmgr.ResourceLimits{
 			Conns: 8, ConnsInbound: 8, ConnsOutbound: 8, FD: 8,
 			Streams: streamsPerPeer, StreamsInbound: streamsPerPeer / 2, StreamsOutbound: streamsPerPeer / 2,

@@ -39,9 +39,10 @@ type session struct {
 	done    chan struct{}        // closed at the end
 	ended   sync.Once
 
-	heard atomic.Int64 // when a frame of votes was last read to its end, in Unix ns
-	busy  atomic.Int32 // votes are being handed over: the silence is this node's own
-	wrote atomic.Bool  // votes were written since the last heartbeat was considered
+	heard  atomic.Int64 // when a frame of votes was last read to its end, in Unix ns
+	busy   atomic.Int32 // votes are being handed over: the silence is this node's own
+	misfit atomic.Bool  // the peer is foreign, and that has been said
+	wrote  atomic.Bool  // votes were written since the last heartbeat was considered
 
 	isUp bool // guarded by link.mu
 }
@@ -66,7 +67,7 @@ func (s *session) end(why string) {
 }
 
 func (s *session) fail(err error) {
-	if why, ok := errors.AsType[foreign](err); ok {
+	if why, ok := errors.AsType[foreign](err); ok && !s.misfit.Swap(true) {
 		s.n.counters.foreign.Add(1)
 		s.link.complain("refused", why.Error())
 	}
