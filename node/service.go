@@ -1,0 +1,66 @@
+package node
+
+import (
+	"context"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/node/host"
+	"github.com/quorate/quorate/statemachine"
+)
+
+// backend is what the public service asks of a node. Anybody may call it, at any time.
+type backend interface {
+	// Submit waits until the transaction is decided and a quorum has attested it. If ctx ends first, the error is
+	// ctx's and the outcome unknown.
+	Submit(ctx context.Context, q *message.Request) (Decision, error)
+	// Accept returns when the transaction has been checked and let in; what becomes of it is another question.
+	Accept(ctx context.Context, q *message.Request) error
+	// Receipt proves an outcome that a quorum has attested; an error says why that cannot be shown here, or not yet.
+	Receipt(seq epoch.Seq, index int) (*proof.Receipt, error)
+	// Status is one consistent moment.
+	Status() Status
+	// Ready says whether the node is caught up and able to commit, or why not.
+	Ready() (ok bool, why string)
+	// Epoch is the current one.
+	Epoch() *epoch.Epoch
+	// Blocks are the decided ones.
+	Blocks() *host.Blocks
+	// State is what the application's keys hold, and what became of transactions.
+	State() *statemachine.Replicated
+	// Attestations are those that cover a block, by distinct members in order of their numbers, as far as still at hand.
+	Attestations(seq epoch.Seq) []*message.Signed
+}
+
+// Decision is what became of a transaction, where it was decided first.
+type Decision struct {
+	ID      crypto.Digest
+	Seq     epoch.Seq
+	Index   int // in the block, from 0
+	Outcome statemachine.Outcome
+	Receipt *proof.Receipt // nil if the attestations that prove it are no longer at hand
+}
+
+// Status is one moment of a node.
+type Status struct {
+	Chain   crypto.Digest // the genesis digest
+	Node    epoch.ReplicaID
+	Mode    epoch.Mode
+	Epoch   uint64 // its number
+	View    epoch.View
+	Leader  epoch.ReplicaID
+	Seq     epoch.Seq     // the last executed
+	Stable  epoch.Seq     // the newest stable checkpoint
+	Header  crypto.Digest // of the header at Seq
+	State   crypto.Digest // the state digest at Seq
+	Members []epoch.Member
+	Peers   int // members that this node is connected to, itself not counted
+	Ready   bool
+	Why     string // why it is not ready; empty if it is
+	Version string // of the program
+
+	PoolTransactions int // that wait to be executed
+	PoolBytes        int // of those
+}
