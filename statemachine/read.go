@@ -25,15 +25,24 @@ func (u *Unreadable) Error() string {
 	return fmt.Sprintf("state at %d was never written by itself: the nearest are %d and %d", u.At, u.Before, u.After)
 }
 
-// version is the version to read for at.
-func (r *Replicated) version(at uint64) (uint64, error) {
+// open takes a snapshot of the version for at.
+func (r *Replicated) open(at uint64) (s Snapshot, seq uint64, err error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	newest := r.committed.Seq
+	defer r.mu.Unlock() // after the snapshot is taken: until then the version could be dropped
 	if at == Newest {
-		return newest, nil
+		at = r.committed.Seq
 	}
-	i, ok := slices.BinarySearch(r.readable, at)
+	if i, ok := slices.BinarySearch(r.readable, at); !ok {
+		return nil, 0, r.unreadable(at, i)
+	}
+	if s, err = r.backing.At(at); err != nil {
+		return nil, 0, fmt.Errorf("state: read at %d: %w", at, err)
+	}
+	return s, at, nil
+}
+
+// unreadable names the nearest to a version that would be the i-th.
+func (r *Replicated) unreadable(at uint64, i int) error {
 	u := &Unreadable{At: at}
 	if i > 0 {
 		u.Before = r.readable[i-1]
@@ -41,21 +50,14 @@ func (r *Replicated) version(at uint64) (uint64, error) {
 	if i < len(r.readable) {
 		u.After = r.readable[i]
 	}
-	if !ok || newest-at > r.bounds.History {
-		return 0, u
-	}
-	return at, nil
+	return u
 }
 
 // read calls f with a snapshot of the version for at, and says which version that was.
 func (r *Replicated) read(at uint64, f func(Snapshot) error) (uint64, error) {
-	seq, err := r.version(at)
+	s, seq, err := r.open(at)
 	if err != nil {
 		return 0, err
-	}
-	s, err := r.backing.At(seq)
-	if err != nil {
-		return 0, fmt.Errorf("state: read at %d: %w", seq, err)
 	}
 	defer s.Close()
 	return seq, f(s)
@@ -100,17 +102,20 @@ func (r *Replicated) Query(at uint64, query []byte) (answer []byte, seq uint64, 
 		}
 		return err
 	})
-	if err == nil && r.outlived(seq) {
-		_, err = r.version(seq)
+	if err == nil {
+		err = r.outlived(seq)
 	}
 	return answer, seq, err
 }
 
-// outlived says whether the backing may have dropped versions under whoever is still reading at seq.
-func (r *Replicated) outlived(seq uint64) bool {
+// outlived is an error if the backing may have dropped versions under whoever is still reading at seq.
+func (r *Replicated) outlived(seq uint64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.committed.Seq-seq > r.bounds.History+r.bounds.Grace
+	if r.committed.Seq-seq <= r.bounds.History+r.bounds.Grace {
+		return nil
+	}
+	return r.unreadable(seq, 0)
 }
 
 // snapshotReader is a snapshot as a Machine sees it.

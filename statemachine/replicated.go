@@ -3,6 +3,7 @@ package statemachine
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/quorate/quorate/internal/invariant"
@@ -21,13 +22,14 @@ type Replicated struct {
 	// Of the executing goroutine.
 	overlay  overlay
 	pending  []executedBatch // executed and not committed, in order
+	recorded []uint64        // versions that the backing has a record of, ascending
 	sessions highestCache
 	failed   error // the first error of the backing: final
 
 	mu        sync.Mutex
 	applied   Mark
 	committed Mark
-	readable  []uint64 // versions that can be read, ascending; the last is committed.Seq
+	readable  []uint64 // versions that can be opened, ascending; the last is committed.Seq
 }
 
 // executedBatch is what a batch adds to the backing.
@@ -63,9 +65,10 @@ func Open(b Backing, m Machine, l Limits) (*Replicated, error) {
 		}
 	}
 	r.applied = r.committed
-	if r.readable, err = readVersions(s, r.committed.Seq, r.bounds.History); err != nil {
+	if r.recorded, err = readVersions(s, r.committed.Seq, r.bounds.History); err != nil {
 		return nil, err
 	}
+	r.readable = slices.Clone(recent(r.recorded, r.committed.Seq, r.bounds.History))
 	return r, nil
 }
 
@@ -100,6 +103,15 @@ func readVersions(s Snapshot, newest, history uint64) (versions []uint64, err er
 		return nil, ErrHole
 	}
 	return versions, nil
+}
+
+// recent are the last of the versions, and those that are at most so far below newest.
+func recent(versions []uint64, newest, history uint64) []uint64 {
+	i := 0
+	for i < len(versions)-1 && newest-versions[i] > history {
+		i++
+	}
+	return versions[i:]
 }
 
 // Applied is the mark of the newest batch executed, durable or not.
@@ -151,15 +163,20 @@ func (r *Replicated) commitRun(n int) {
 	mark := run[n-1].mark
 	writes := merge(run)
 
-	before := r.readable[len(r.readable)-1]
+	before := r.recorded[len(r.recorded)-1]
 	pruned := 0
-	for pruned < min(len(r.readable), maxPruned) && mark.Seq-r.readable[pruned] > r.bounds.History {
-		writes = append(writes, Write{Key: versionKey(r.readable[pruned]), Delete: true})
+	for pruned < min(len(r.recorded), maxPruned) && mark.Seq-r.recorded[pruned] > r.bounds.History {
+		writes = append(writes, Write{Key: versionKey(r.recorded[pruned]), Delete: true})
 		pruned++
 	}
 	writes = append(writes,
 		Write{Key: versionKey(mark.Seq), Value: encodeUint64(before)},
 		Write{Key: markKey(), Value: encodeMark(mark)})
+
+	// Before the backing drops them, nobody may open them any more.
+	r.mu.Lock()
+	r.readable = recent(r.readable, mark.Seq, r.bounds.History)
+	r.mu.Unlock()
 
 	if err := r.backing.Commit(mark.Seq, writes); err != nil {
 		r.failed = fmt.Errorf("state: commit %d: %w", mark.Seq, err)
@@ -168,12 +185,13 @@ func (r *Replicated) commitRun(n int) {
 	for _, b := range run {
 		r.overlay.forget(b.writes, mark.Seq)
 	}
-	r.pending = append([]executedBatch(nil), r.pending[n:]...)
+	r.pending = slices.Clone(r.pending[n:])
+	r.recorded = append(r.recorded[pruned:], mark.Seq)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.committed = mark
-	r.readable = append(r.readable[pruned:], mark.Seq)
+	r.readable = recent(append(r.readable, mark.Seq), mark.Seq, r.bounds.History)
 }
 
 // merge is the writes of a run of batches, the last one for each key.
