@@ -1,0 +1,90 @@
+package api
+
+// Status is the answer to GET /status: one moment of a node, in its own words.
+type Status struct {
+	Chain   string   `json:"chain"` // the genesis digest
+	Node    uint32   `json:"node"`
+	Mode    string   `json:"mode"`
+	Epoch   uint64   `json:"epoch,string"`
+	View    uint64   `json:"view,string"`
+	Leader  uint32   `json:"leader"`
+	Seq     uint64   `json:"seq,string"`    // the last executed
+	Stable  uint64   `json:"stable,string"` // the newest stable checkpoint
+	Header  string   `json:"header"`        // digest of the header at Seq
+	State   string   `json:"state"`         // state digest at Seq
+	Members []Member `json:"members"`
+	Peers   int      `json:"peers"` // members that the node is connected to, itself not counted
+	Ready   bool     `json:"ready"`
+	Why     string   `json:"why"` // why it is not ready
+	Version string   `json:"version"`
+
+	PoolTransactions int `json:"pool_transactions"`
+	PoolBytes        int `json:"pool_bytes"`
+}
+
+// Member is one member of the current epoch.
+type Member struct {
+	ID   uint32 `json:"id"`
+	Name string `json:"name"`
+	Key  string `json:"key"`
+	API  string `json:"api"` // host:port
+}
+
+// Block is the answer to GET /block/SEQ.
+type Block struct {
+	Header       Header        `json:"header"`
+	HeaderDigest string        `json:"header_digest"`
+	Mode         string        `json:"mode"`
+	View         uint64        `json:"view,string"`
+	Leader       uint32        `json:"leader"`
+	BatchTime    int64         `json:"batch_time,string"` // the leader's, in ms since 1970: part of the batch digest
+	Transactions []Transaction `json:"transactions"`
+	Certificate  []Signed      `json:"certificate"`  // a quorum's commits
+	Attestations []Signed      `json:"attestations"` // that cover the block, as far as still at hand
+}
+
+// Header is a block's header.
+type Header struct {
+	Epoch     string `json:"epoch"` // identity of the epoch
+	Seq       uint64 `json:"seq,string"`
+	Parent    string `json:"parent"`
+	Batch     string `json:"batch"`
+	Results   string `json:"results"`
+	State     string `json:"state"`
+	Time      int64  `json:"time,string"` // in ms since 1970
+	NextEpoch string `json:"next_epoch"`  // zeros if the block announces none
+}
+
+// Transaction is one of a block's, with what came of it there.
+type Transaction struct {
+	ID        string `json:"id"`
+	Bytes     string `json:"bytes"` // the exact bytes under the signature
+	Signature string `json:"signature"`
+	Status    string `json:"status"`
+	Code      uint16 `json:"code"`       // why, if it failed
+	Seq       uint64 `json:"seq,string"` // where it was decided first: another block if it is a duplicate
+	Result    string `json:"result"`
+}
+
+// Signed is something a member has said.
+type Signed struct {
+	Member    uint32 `json:"member"`
+	Signed    string `json:"signed"` // the exact bytes under the signature
+	Signature string `json:"signature"`
+}
+
+// Outcome is the answer to GET /tx/ID: what became of a transaction where it was decided first.
+type Outcome struct {
+	ID     string `json:"id"`
+	Seq    uint64 `json:"seq,string"`
+	Index  int    `json:"index"` // in the block, from 0
+	Status string `json:"status"`
+	Code   uint16 `json:"code"`
+	Result string `json:"result"`
+}
+
+// Error is the body of a plain GET answer that is none.
+type Error struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
