@@ -1,0 +1,115 @@
+package sim
+
+import (
+	"fmt"
+	"io"
+	"slices"
+)
+
+// Totals are what many worlds came to. The zero Totals are those of none; worlds may be added in any order.
+type Totals struct {
+	Worlds   int
+	Ed25519  int   // worlds with real signatures
+	Micros   int64 // virtual time of all
+	Counts   Counts
+	Failures []*Violation // in ascending order of seeds
+
+	commits []int // of each world
+	short   bool  // some worlds were cut short by Options.Steps
+}
+
+// Campaign runs the worlds of o.From and the o.Seeds-1 seeds after it. each, if there is one, is told of every world.
+func Campaign(o Options, each func(Report)) *Totals {
+	t := &Totals{}
+	for i := range o.Seeds {
+		r := Run(o.From+uint64(i), o)
+		t.Add(r, o)
+		if each != nil {
+			each(r)
+		}
+	}
+	return t
+}
+
+// Add adds a world that was run with these options.
+func (t *Totals) Add(r Report, o Options) {
+	t.Worlds++
+	if r.Ed25519 {
+		t.Ed25519++
+	}
+	t.Micros += r.Micros
+	t.Counts.add(&r.Counts)
+	t.commits = append(t.commits, r.Counts.Commits)
+	t.short = t.short || o.Steps > 0
+	if r.Violation != nil {
+		t.Failures = append(t.Failures, r.Violation)
+		slices.SortFunc(t.Failures, func(a, b *Violation) int {
+			if a.Seed < b.Seed {
+				return -1
+			}
+			return 1
+		})
+	}
+}
+
+// minCommits is what the median world must commit for a campaign to say anything.
+const minCommits = 50
+
+// MedianCommits is that of the worlds, or the lower of two.
+func (t *Totals) MedianCommits() int {
+	if len(t.commits) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(t.commits))[(len(t.commits)-1)/2]
+}
+
+// Untested says what the worlds promise and did not do; nil if nothing is missing. Worlds that were cut short promise
+// nothing.
+func (t *Totals) Untested() []string {
+	if t.short {
+		return nil
+	}
+	var missing []string
+	for _, k := range t.Counts.Kinds() {
+		if k.N == 0 {
+			missing = append(missing, "no "+k.Name)
+		}
+	}
+	if m := t.MedianCommits(); m < minCommits {
+		missing = append(missing, fmt.Sprintf("the median seed had %d commits, want %d", m, minCommits))
+	}
+	return missing
+}
+
+// Print writes the totals by kind, and the verdict: passed, what was not tested, or every broken promise with the line
+// that repeats it.
+func (t *Totals) Print(out io.Writer) error {
+	var b []byte
+	for _, k := range t.Counts.Kinds() {
+		b = fmt.Appendf(b, "%12d  %s\n", k.N, k.Name)
+	}
+	b = fmt.Appendf(b, "%12d  worlds, %d of them with ed25519, %.1f cluster-hours, median of %d commits\n",
+		t.Worlds, t.Ed25519, float64(t.Micros)/float64(3600*second), t.MedianCommits())
+	for _, v := range t.Failures {
+		b = fmt.Appendf(b, "FAILED  %v\n        repeat: %s\n", v, Reproducer(v.Seed, Options{}))
+	}
+	if len(t.Failures) == 0 {
+		for _, what := range t.Untested() {
+			b = fmt.Appendf(b, "NOT TESTED  %s\n", what)
+		}
+	}
+	_, err := out.Write(b)
+	return err
+}
+
+// Reproducer is the command that repeats one world.
+func Reproducer(seed uint64, o Options) string {
+	line := fmt.Sprintf("quorate sim --seeds 1 --from %d", seed)
+	if o.Nodes != 0 {
+		line += fmt.Sprintf(" --nodes %d", o.Nodes)
+	}
+	if o.Steps != 0 {
+		line += fmt.Sprintf(" --steps %d", o.Steps)
+	}
+	return line
+}

@@ -1,0 +1,77 @@
+package sim
+
+// Counts is how often what happened.
+type Counts struct {
+	Events       int // of all kinds
+	Commits      int // slots that somebody executed first
+	Transactions int // answered with an outcome
+	Crashes      int // of single nodes
+	LostCrashes  int // that took writes which were not synced
+	AllCrashes   int // of all nodes at once
+	TornTails    int // logs whose end was cut at the next start
+	StaleStates  int // restarts with a machine that had lost its newest commits
+	Restarts     int
+	CatchUps     int // slots learned from another's block
+	Checkpoints  int // that became stable, at each node
+	Isolations   int // of a node from all others
+	Lost         int // messages
+	Duplicated   int
+	Reordered    int // delivered before one that was sent earlier on the same link
+	Retries      int // of a client at another node
+	Duplicates   int // answered again, after the client had its answer
+	OrderedTwice int // ordered a second time, and not executed again
+	Expired      int
+	Refused      int // nonces that another transaction had used
+}
+
+// Kind is one of the counts by name. A campaign in which one of them is 0 has not tested what it promises.
+type Kind struct {
+	Name string
+	N    int
+}
+
+// Kinds lists the counts in the order in which they are printed.
+func (c *Counts) Kinds() []Kind {
+	var kinds []Kind
+	for _, f := range c.fields() {
+		kinds = append(kinds, Kind{f.name, *f.n})
+	}
+	return kinds
+}
+
+type field struct {
+	name string
+	n    *int
+}
+
+func (c *Counts) fields() []field {
+	return []field{
+		{"events", &c.Events},
+		{"commits", &c.Commits},
+		{"transactions", &c.Transactions},
+		{"crashes", &c.Crashes},
+		{"crashes with un-synced records lost", &c.LostCrashes},
+		{"crashes of all", &c.AllCrashes},
+		{"torn tails", &c.TornTails},
+		{"stale states", &c.StaleStates},
+		{"restarts", &c.Restarts},
+		{"catch-ups", &c.CatchUps},
+		{"stable checkpoints", &c.Checkpoints},
+		{"isolations", &c.Isolations},
+		{"messages lost", &c.Lost},
+		{"messages duplicated", &c.Duplicated},
+		{"messages reordered", &c.Reordered},
+		{"retries", &c.Retries},
+		{"duplicates answered", &c.Duplicates},
+		{"duplicates ordered", &c.OrderedTwice},
+		{"expired", &c.Expired},
+		{"nonces refused", &c.Refused},
+	}
+}
+
+func (c *Counts) add(d *Counts) {
+	more := d.fields()
+	for i, f := range c.fields() {
+		*f.n += *more[i].n
+	}
+}

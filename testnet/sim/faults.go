@@ -1,0 +1,204 @@
+package sim
+
+// plan is what goes wrong, and until when.
+type plan struct {
+	until int64 // virtual time at which the world heals
+	mean  int64 // between two faults
+	crash bool  // crashes come so thick that nodes crash again while they recover
+}
+
+// healTime is how long the network may take to converge after it has healed.
+const healTime = 15 * second
+
+func drawPlan(c chance) plan {
+	return plan{
+		until: c.between(60*second, 75*second),
+		mean:  c.between(2*second, 5*second),
+		crash: c.permille(150),
+	}
+}
+
+func (w *World) planFaults() {
+	w.after(w.plan.until, nil, faults, 0, w.heal)
+	w.after(w.ofFaults.about(w.plan.mean), nil, faults, 1, w.fault)
+	w.after(w.ofFaults.about(4*second), nil, faults, 2, w.changeWeather)
+}
+
+func (w *World) changeWeather() {
+	if w.healed {
+		return
+	}
+	w.network.change(w.ofFaults)
+	w.after(w.ofFaults.about(4*second), nil, faults, 2, w.changeWeather)
+}
+
+// fault has something go wrong, now and again.
+func (w *World) fault() {
+	if w.healed {
+		return
+	}
+	w.after(w.ofFaults.about(w.plan.mean), nil, faults, 1, w.fault)
+	switch w.ofFaults.pick(50, 20, 15, 15) {
+	case 0:
+		w.crashSome(1)
+	case 1:
+		w.crashSome(1 + w.ofFaults.IntN(len(w.nodes)))
+	case 2:
+		w.crashAll()
+	case 3:
+		w.isolate()
+	}
+}
+
+func (w *World) isolate() {
+	if w.network.isolated != nil {
+		return
+	}
+	n := w.nodes[w.ofFaults.IntN(len(w.nodes))]
+	w.counts.Isolations++
+	w.network.isolated = n
+	w.tell(n, "is cut off")
+	w.after(w.ofFaults.about(1500*milli), nil, faults, 3, func() {
+		w.network.isolated = nil
+		w.tell(n, "is connected again")
+	})
+}
+
+func (w *World) crashSome(most int) {
+	for range most {
+		w.nodes[w.ofFaults.IntN(len(w.nodes))].doomed(point(w.ofFaults.IntN(int(points))))
+	}
+}
+
+// crashAll is a power cut: at one instant, or each node at the next moment of some kind.
+func (w *World) crashAll() {
+	w.counts.AllCrashes++
+	at := point(w.ofFaults.IntN(int(points)))
+	w.tell(nil, "all crash")
+	for _, n := range w.nodes {
+		n.doomed(at)
+	}
+}
+
+// point is a moment at which a node crashes.
+type point int
+
+const (
+	atOnce     point = iota
+	beforeSync       // what was appended is not synced
+	afterSync        // it is, and nothing was sent
+	beforeSend       // to some of the recipients it was
+	afterSend        // to all of them, and nothing else was done
+	afterExecute
+	afterCommit
+	points
+)
+
+// patience is how long a doomed node waits for its moment.
+const patience = 300 * milli
+
+func (n *node) doomed(at point) {
+	if !n.up() || n.doom != atOnce {
+		return
+	}
+	if at == atOnce {
+		n.crash()
+		return
+	}
+	n.doom = at
+	n.after(patience, crashes, uint64(at), func() {
+		if n.doom == at {
+			n.crash()
+		}
+	})
+}
+
+// meets crashes the node if this is its moment.
+func (n *node) meets(at point) bool {
+	if n.doom != at {
+		return false
+	}
+	if at == beforeSend && !n.w.ofCrashes.permille(400) {
+		return false // a few more are sent
+	}
+	n.crash()
+	return true
+}
+
+// crash ends the host. A power cut takes what was not synced, or some of it; the end of a process alone takes nothing.
+func (n *node) crash() {
+	w := n.w
+	c := w.ofCrashes
+	w.counts.Crashes++
+	n.life++
+	n.host, n.machine, n.doom = nil, nil, atOnce
+	n.work, n.working = nil, false
+	unsynced := n.writing
+	n.writing = false
+	how := c.pick(15, 35, 10, 40)
+	if how == 0 {
+		n.disk.Kill()
+		w.tell(n, "is killed")
+	} else {
+		loss := n.disk.Crash(func(choices int) int {
+			switch how {
+			case 1:
+				return min(1, choices-1)
+			case 2:
+				return 0
+			default:
+				return c.IntN(choices)
+			}
+		})
+		if loss.Lost+loss.Torn+loss.Names > 0 {
+			w.counts.LostCrashes++
+		}
+		groups := 0
+		if unsynced {
+			groups = 1
+		}
+		w.tell(n, "crashes: %d groups un-synced, %d sectors lost, %d torn", groups, loss.Lost, loss.Torn)
+		if n.stale != nil && c.permille(150) {
+			w.counts.StaleStates++
+			n.state, n.stale = n.stale, nil
+			w.tell(n, "loses the last %d commits of its machine", n.since+1)
+		}
+	}
+	w.broken(n, n.auditMemory())
+	if !w.healed {
+		w.after(n.downtime(), n, restarts, 0, n.restart)
+	}
+}
+
+// downtime is how long a node is gone: short for the leader, without whom nothing happens.
+func (n *node) downtime() int64 {
+	c := n.w.ofCrashes
+	if n.member() != n.w.epoch.Leader(0) && c.permille(300) {
+		return c.about(4 * second)
+	}
+	return c.about(400 * milli)
+}
+
+func (n *node) restart() {
+	n.w.counts.Restarts++
+	n.boot()
+	if n.up() && n.w.plan.crash && !n.w.healed && n.w.ofCrashes.permille(300) {
+		n.after(n.w.ofCrashes.about(100*milli), crashes, 0, func() {
+			if !n.w.healed {
+				n.crash()
+			}
+		})
+	}
+}
+
+// auditMemory holds what the node would remember now against what it has said.
+func (n *node) auditMemory() error {
+	m, torn, err := readMemory(n.disk.Clone(), n.options)
+	if err != nil {
+		return breaks("boot", "%v", err)
+	}
+	if torn {
+		n.w.counts.TornTails++
+	}
+	return n.w.audit.remembers(n.member(), m)
+}

@@ -1,0 +1,96 @@
+package sim
+
+import (
+	"encoding/binary"
+
+	"github.com/quorate/quorate/bft/message"
+)
+
+// network carries messages between nodes. It loses, delays, duplicates and reorders them, more or less as the weather
+// is, and may cut one node off from all others.
+type network struct {
+	w *World
+	chance
+	links    []link // by sender and recipient
+	weather  weather
+	isolated *node
+	arrived  uint64
+}
+
+type link struct {
+	delay     int64 // µs, when the weather is fair
+	sent      uint64
+	delivered uint64 // the highest number of what was sent
+}
+
+// weather is how bad things are for a while.
+type weather struct {
+	lost, twice int64 // per mille
+	jitter      int64 // µs, the mean of what is added to a link's delay
+	late        int64 // per mille of messages that are seconds late
+}
+
+var fair = weather{jitter: 200 * micro}
+
+func newNetwork(w *World, c chance) network {
+	nw := network{w: w, chance: newChance(w.seed, ofNetwork), weather: fair}
+	base := c.between(100*micro, 8*milli)
+	for range len(w.nodes) * len(w.nodes) {
+		nw.links = append(nw.links, link{delay: c.between(base/2, base*2)})
+	}
+	return nw
+}
+
+// change draws other weather.
+func (nw *network) change(c chance) {
+	switch c.pick(3, 4, 2) {
+	case 0:
+		nw.weather = fair
+	case 1:
+		nw.weather = weather{lost: c.between(0, 60), twice: c.between(0, 60), jitter: c.between(milli, 10*milli), late: c.between(0, 5)}
+	case 2:
+		nw.weather = weather{lost: c.between(50, 250), twice: c.between(20, 150), jitter: c.between(milli, 40*milli), late: c.between(0, 20)}
+	}
+}
+
+// send takes a message on its way to one node.
+func (nw *network) send(from, to *node, f *flight, way message.Way) {
+	if to == from {
+		return
+	}
+	l := &nw.links[(from.id-1)*len(nw.w.nodes)+to.id-1]
+	l.sent++
+	if nw.isolated == from || nw.isolated == to || nw.permille(nw.weather.lost) {
+		nw.w.counts.Lost++
+		return
+	}
+	delay := l.delay + nw.about(nw.weather.jitter)
+	if way == message.Gossip {
+		delay += nw.about(2 * l.delay)
+	}
+	if nw.permille(nw.weather.late) {
+		delay += nw.between(second/2, 7*second)
+	}
+	nw.deliver(to, l, f, delay)
+	if nw.permille(nw.weather.twice) {
+		nw.w.counts.Duplicated++
+		nw.deliver(to, l, f, delay+nw.about(20*milli))
+	}
+}
+
+func (nw *network) deliver(to *node, l *link, f *flight, delay int64) {
+	number := l.sent
+	mark := binary.BigEndian.Uint64(f.message.Signature[:8])
+	// To the node, not to a life of it: a message may outlive the process it was sent to.
+	nw.w.queue.push(&event{at: nw.w.now + delay, node: to, life: anyLife, kind: delivers, mark: mark, act: func() {
+		if !to.up() {
+			nw.w.counts.Lost++
+			return
+		}
+		if number < l.delivered {
+			nw.w.counts.Reordered++
+		}
+		l.delivered = max(l.delivered, number)
+		to.receive(f)
+	}})
+}

@@ -1,0 +1,359 @@
+package sim
+
+import (
+	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/node/host"
+	"github.com/quorate/quorate/statemachine"
+	"github.com/quorate/quorate/statemachine/kv"
+	"github.com/quorate/quorate/store"
+)
+
+// folder is where a node's log is on its disk.
+const folder = "log"
+
+// node is a machine on which a host runs, or has run and will again. It drives its host as the real driver does: what
+// is staged is appended, synced, signed and released, each as an event of its own, so that every order of crash, sync
+// and send occurs.
+type node struct {
+	w           *World
+	id          int
+	key         crypto.PrivateKey
+	incarnation epoch.Incarnation
+	options     store.Options
+
+	// What outlives a crash.
+	disk  *store.Memory
+	state *statemachine.MemoryBacking
+	stale *statemachine.MemoryBacking // as it was some commits ago
+	since int                         // commits since then
+
+	// What does not.
+	host    *host.Host // nil while the node is down
+	life    int
+	machine *statemachine.Replicated
+	writing bool // appended, and not synced yet
+	work    []task
+	working bool
+	doom    point
+
+	// Its character.
+	clockOffset int64 // ms
+	diskTime    int64 // µs, the mean of a sync
+	machineTime int64 // µs, the mean of a batch's execution
+}
+
+// task is something for the machine, in order.
+type task struct {
+	execute []bft.Execution
+	commit  epoch.Seq
+}
+
+func newNode(w *World, id int, key crypto.PrivateKey, c chance) *node {
+	n := &node{
+		w: w, id: id, key: key,
+		options: store.Options{SegmentBytes: 16 << 10 << c.IntN(3)},
+		disk:    store.NewMemory(), state: statemachine.NewMemory(),
+		clockOffset: c.between(-2000, 2000),
+		diskTime:    c.between(200*micro, 4*milli),
+		machineTime: c.between(50*micro, 2*milli),
+	}
+	drawn := c.bytes()
+	copy(n.incarnation[:], drawn[:])
+	if c.permille(100) {
+		n.machineTime = 20 * milli // slower than the network
+	}
+	if c.permille(100) {
+		n.diskTime = 20 * milli
+	}
+	return n
+}
+
+func (n *node) member() epoch.ReplicaID { return epoch.ReplicaID(n.id) }
+
+func (n *node) up() bool { return n.host != nil }
+
+// boot starts the host on what the disk and the machine's backing hold.
+func (n *node) boot() {
+	machine, err := statemachine.Open(n.state, kv.Machine{}, limits(&n.w.epoch.Parameters))
+	if err == nil {
+		n.machine = machine
+		n.host, err = host.Open(host.Config{
+			Self: n.member(), Genesis: n.w.genesis, Key: n.key, Scheme: n.w.scheme,
+			FS: n.disk, Dir: folder, Log: n.options, State: machine, Notes: true,
+		})
+	}
+	if err != nil {
+		n.w.broken(n, breaks("boot", "%v", err))
+		return
+	}
+	head := n.host.Replica().Head()
+	n.w.tell(n, "starts at slot %d", head.Seq)
+	n.w.broken(n, n.w.audit.booted(n.member(), &head, machine.Applied()))
+	n.after(n.w.ofDisks.between(0, 10*milli), ticks, 0, n.tick)
+	n.pump()
+}
+
+func (n *node) after(delay int64, k kind, mark uint64, act func()) { n.w.after(delay, n, k, mark, act) }
+
+const tickMicros = bft.TickMillis * milli
+
+func (n *node) tick() {
+	n.after(tickMicros, ticks, 0, n.tick)
+	n.step(bft.Tick{Now: birthday + n.w.now/milli + n.clockOffset})
+}
+
+func (n *node) step(e bft.Event) {
+	n.host.Step(e)
+	n.pump()
+}
+
+// pump carries on with whatever the host has staged.
+func (n *node) pump() {
+	for n.up() {
+		g := n.host.Take()
+		switch {
+		case g == nil:
+			return
+		case g.Empty():
+			n.host.Writer().Sign(g)
+			n.carryOut(n.host.Done(g))
+		default:
+			n.after(n.w.ofDisks.about(20*micro), appends, 0, func() { n.append(g) })
+			return
+		}
+	}
+}
+
+func (n *node) append(g *host.Group) {
+	if err := n.host.Writer().Append(g); err != nil {
+		n.w.broken(n, breaks("boot", "append: %v", err))
+		return
+	}
+	n.writing = true
+	if n.meets(beforeSync) {
+		return
+	}
+	delay := n.w.ofDisks.about(n.diskTime)
+	if n.w.ofDisks.permille(5) {
+		delay += 300 * milli
+	}
+	n.after(delay, syncs, 0, func() { n.sync(g) })
+}
+
+func (n *node) sync(g *host.Group) {
+	if err := n.host.Writer().Sync(); err != nil {
+		n.w.broken(n, breaks("boot", "sync: %v", err))
+		return
+	}
+	n.writing = false
+	if n.meets(afterSync) {
+		return
+	}
+	n.after(n.w.ofDisks.about(20*micro), releases, 0, func() {
+		n.host.Writer().Sign(g)
+		n.carryOut(n.host.Done(g))
+		n.pump()
+	})
+}
+
+// carryOut does what a host has released, in order.
+func (n *node) carryOut(r host.Released) {
+	w := n.w
+	for i := range r.Send {
+		if n.meets(beforeSend) {
+			return
+		}
+		n.send(&r.Send[i])
+	}
+	if n.meets(afterSend) {
+		return
+	}
+	if len(r.Blocks) > 0 {
+		through := r.Blocks[len(r.Blocks)-1].Seq
+		w.broken(n, n.auditBlocks(through))
+		n.give(task{commit: through})
+	}
+	if len(r.Execute) > 0 {
+		n.give(task{execute: r.Execute})
+	}
+	for _, q := range r.Read {
+		n.after(w.ofDisks.about(n.diskTime), reads, uint64(q.From), func() { n.read(q) })
+	}
+	if r.Acknowledged != nil {
+		w.broken(n, w.audit.acknowledged(n.member(), r.Acknowledged))
+	}
+	for _, note := range r.Notes {
+		w.note(n, note)
+		if _, stable := note.(bft.StableAt); stable {
+			w.broken(n, w.audit.stable(n.host.Replica().Stable()))
+		}
+	}
+	if r.Halt != nil {
+		w.broken(n, breaks("agreement", "halts at slot %d: executed %s, a quorum attests %s",
+			r.Halt.Seq, r.Halt.Own.Short(), r.Halt.Quorum.Short()))
+	}
+	for i := range r.Answers {
+		w.answer(n, &r.Answers[i])
+	}
+}
+
+// auditBlocks shows the checkers every block that has become durable.
+func (n *node) auditBlocks(through epoch.Seq) error {
+	for seq := n.w.audit.durable(n.member()) + 1; seq <= through; seq++ {
+		b, ok, err := n.host.Blocks().Block(seq)
+		if err != nil || !ok {
+			return breaks("durability", "block %d cannot be read: %v", seq, err)
+		}
+		if err := n.w.audit.block(n.member(), b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// give hands the machine something to do after all that it was given before.
+func (n *node) give(t task) {
+	n.work = append(n.work, t)
+	if !n.working {
+		n.startWork()
+	}
+}
+
+func (n *node) startWork() {
+	n.working = true
+	n.after(n.w.ofMachines.about(n.machineTime), machineWorks, 0, n.doWork)
+}
+
+func (n *node) doWork() {
+	n.working = false
+	t := n.work[0]
+	n.work = n.work[1:]
+	if len(n.work) > 0 {
+		n.startWork()
+	}
+	if t.commit > 0 {
+		n.commit(t.commit)
+		return
+	}
+	for _, e := range t.execute {
+		if err := n.w.audit.next(n.member(), e.Seq); err != nil {
+			n.w.broken(n, err)
+			return
+		}
+	}
+	results, err := n.host.Executor().Run(t.execute)
+	if err != nil {
+		n.w.broken(n, breaks("boot", "execute: %v", err))
+		return
+	}
+	for i := range results {
+		if err := n.w.audit.outcome(n.member(), t.execute[i], &results[i]); err != nil {
+			n.w.broken(n, err)
+			return
+		}
+		n.w.tell(n, "executes slot %d", results[i].Seq)
+	}
+	if n.meets(afterExecute) {
+		return
+	}
+	n.host.Executed(results)
+	head := n.host.Replica().Head()
+	n.w.broken(n, n.w.audit.head(&head))
+	n.pump()
+}
+
+// staleAfter is how many commits a machine may lose in a power cut, if its database lags behind.
+const staleAfter = 6
+
+func (n *node) commit(seq epoch.Seq) {
+	if n.since++; n.stale == nil || n.since >= staleAfter {
+		n.stale, n.since = n.state.Clone(), 0
+	}
+	if err := n.host.Executor().Commit(seq); err != nil {
+		n.w.broken(n, breaks("boot", "commit: %v", err))
+		return
+	}
+	n.meets(afterCommit)
+}
+
+func (n *node) read(q bft.Read) {
+	found, err := n.host.Blocks().Read(q)
+	if err != nil {
+		n.w.broken(n, breaks("durability", "%v", err))
+		return
+	}
+	n.step(found)
+}
+
+// send shows the checkers what leaves, and hands it to the network.
+func (n *node) send(e *host.Envelope) {
+	w := n.w
+	first, err := w.audit.sent(n.member(), e.Message)
+	if err != nil {
+		w.broken(n, err)
+		return
+	}
+	if first {
+		w.tellSent(n, e.Message)
+	}
+	f := &flight{message: e.Message}
+	if e.To != nil {
+		for _, to := range e.To {
+			w.network.send(n, w.nodes[to-1], f, e.Way)
+		}
+		return
+	}
+	for _, to := range w.nodes {
+		if to != n {
+			w.network.send(n, to, f, e.Way)
+		}
+	}
+}
+
+// receive takes in a message from the wire.
+func (n *node) receive(f *flight) {
+	if err := f.check(n); err != nil {
+		// Nobody lies in these worlds: what does not hold was never right.
+		n.w.broken(n, breaks("messages", "%s of node%d: %v", f.message.Body.Kind(), f.message.Author, err))
+		return
+	}
+	n.step(bft.Received{Signed: f.message})
+}
+
+// flight is a message on its way, to one or many. Whether it holds is a function of its bytes alone, so the recipients
+// share the verdict.
+type flight struct {
+	message *message.Signed
+	checked bool
+	err     error
+}
+
+// wireEvery is how many messages go as values for each one that goes as bytes.
+const wireEvery = 64
+
+func (f *flight) check(n *node) error {
+	w := n.w
+	w.network.arrived++
+	if w.network.arrived%wireEvery == 0 {
+		var b message.Writer
+		f.message.Encode(&b)
+		m, err := n.host.Checker().Message(b.Bytes())
+		if err != nil {
+			return err
+		}
+		var again message.Writer
+		m.Encode(&again)
+		if string(again.Bytes()) != string(b.Bytes()) {
+			return breaks("messages", "a message is encoded differently after it was decoded")
+		}
+		f.message = m
+		return nil
+	}
+	if !f.checked {
+		f.checked, f.err = true, bft.Check(f.message, w.epoch, w.scheme)
+	}
+	return f.err
+}

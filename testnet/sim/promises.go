@@ -1,0 +1,180 @@
+package sim
+
+import (
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/store"
+)
+
+// words are all the promises that a member has let out of its hands, ever.
+type words struct {
+	said map[promise]crypto.Digest
+	list []promise // in the order in which they were first said
+}
+
+// promise is what a member may say one thing about. The leader's proposal and a backup's Prepare are one kind: either
+// says that the member stands by a batch.
+type promise struct {
+	kind message.Kind // KindPrepare, KindCommit or KindAttestation
+	view epoch.View
+	seq  epoch.Seq
+}
+
+func newWords() words { return words{said: make(map[promise]crypto.Digest)} }
+
+// promiseOf is what a message binds its author to; ok is false if to nothing.
+func promiseOf(m *message.Signed) (p promise, d crypto.Digest, ok bool) {
+	switch b := m.Body.(type) {
+	case *message.PrePrepare:
+		return promise{message.KindPrepare, b.View, b.Seq}, b.Digest, true
+	case *message.Prepare:
+		return promise{message.KindPrepare, b.View, b.Seq}, b.Digest, true
+	case *message.Commit:
+		return promise{message.KindCommit, b.View, b.Seq}, b.Digest, true
+	case *message.Attestation:
+		return promise{message.KindAttestation, 0, b.Seq}, b.Header, true
+	default:
+		return promise{}, crypto.Digest{}, false
+	}
+}
+
+// sent takes in a message that leaves a member; first says that it had not said this before.
+func (a *auditor) sent(id epoch.ReplicaID, m *message.Signed) (first bool, err error) {
+	if m.Author != id {
+		return false, breaks("promises", "speaks in the name of node%d", m.Author)
+	}
+	p, d, ok := promiseOf(m)
+	if !ok {
+		return true, nil
+	}
+	w := a.of(id)
+	if before, ok := w.words.said[p]; ok {
+		if before != d {
+			return false, breaks("promises", "says %s of slot %d in view %d for %s, and said it for %s before", p.kind, p.seq, p.view, d.Short(), before.Short())
+		}
+		return false, nil
+	}
+	w.words.said[p] = d
+	w.words.list = append(w.words.list, p)
+	switch p.kind {
+	case message.KindCommit:
+		if stood, ok := w.words.said[promise{message.KindPrepare, p.view, p.seq}]; ok && stood != d {
+			return true, breaks("promises", "commits slot %d in view %d for %s, and stood by %s", p.seq, p.view, d.Short(), stood.Short())
+		}
+	case message.KindAttestation:
+		w.attested = max(w.attested, p.seq)
+		return true, a.sameHeader(p.seq, d)
+	}
+	return true, nil
+}
+
+// memory is what a member's log would tell it after a crash: the checkers read it themselves.
+type memory struct {
+	stable   epoch.Seq
+	born     bool
+	facts    map[promise]crypto.Digest // what it accepted and prepared, as the words that rest on it
+	prepared []*ordering.Prepared
+	bodies   map[crypto.Digest]bool
+	headers  map[epoch.Seq]crypto.Digest
+	newest   epoch.Seq
+}
+
+// readMemory reads a disk, which it may change.
+func readMemory(disk *store.Memory, o store.Options) (m *memory, torn bool, err error) {
+	m = &memory{bodies: make(map[crypto.Digest]bool), headers: make(map[epoch.Seq]crypto.Digest)}
+	m.clear()
+	log, found, err := store.Open(disk, folder, o, m.visit)
+	if err != nil {
+		return nil, false, err
+	}
+	return m, found.TornBytes > 0, log.Close()
+}
+
+func (m *memory) clear() {
+	m.facts = make(map[promise]crypto.Digest)
+	m.prepared = nil
+}
+
+func (m *memory) visit(_ store.Position, r store.Record, live bool) error {
+	kind := ordering.RecordKind(r.Kind)
+	if kind == ordering.KindBodies {
+		d, err := ordering.BodiesDigest(r.Payload)
+		m.bodies[d] = true
+		return err
+	}
+	if kind == ordering.KindDecided {
+		h, err := ordering.DecidedHeader(r.Payload)
+		m.headers[h.Seq] = h.Digest()
+		m.newest = max(m.newest, h.Seq)
+		return err
+	}
+	if !live {
+		return nil
+	}
+	rec, err := ordering.Decode(kind, r.Payload)
+	if err != nil {
+		return err
+	}
+	m.take(rec)
+	return nil
+}
+
+func (m *memory) take(rec ordering.Record) {
+	switch rec := rec.(type) {
+	case *ordering.Birth:
+		m.born = true
+	case *ordering.Accepted:
+		m.facts[promise{message.KindPrepare, rec.View, rec.Seq}] = rec.Digest
+	case *ordering.Prepared:
+		m.facts[promise{message.KindCommit, rec.View, rec.Seq}] = rec.Digest
+		m.prepared = append(m.prepared, rec)
+	case *ordering.Base:
+		m.clear() // it repeats all that is still live
+		m.born, m.stable = true, rec.Stable.Header.Seq
+		for _, f := range rec.Facts {
+			m.take(f)
+		}
+	}
+}
+
+// remembers holds what a member's log would tell it against all that it has said: each word above the stable checkpoint
+// must rest on a fact there, and each attestation on blocks.
+func (a *auditor) remembers(id epoch.ReplicaID, m *memory) error {
+	w := a.of(id)
+	if !m.born {
+		return breaks("promises", "does not remember whose log it has")
+	}
+	kept := w.words.list[:0]
+	for _, p := range w.words.list {
+		d := w.words.said[p]
+		if p.kind == message.KindAttestation {
+			if m.headers[p.seq] != d {
+				return breaks("promises", "has attested header %s of slot %d, and forgotten the block", d.Short(), p.seq)
+			}
+			kept = append(kept, p)
+			continue
+		}
+		if p.seq <= m.stable {
+			continue // settled, and attested by a quorum
+		}
+		kept = append(kept, p)
+		if fact, ok := m.facts[p]; !ok || fact != d {
+			return breaks("promises", "has said %s of slot %d in view %d for %s, and forgotten it", p.kind, p.seq, p.view, d.Short())
+		}
+		if !m.bodies[d] {
+			return breaks("promises", "stands by batch %s at slot %d, and has forgotten its transactions", d.Short(), p.seq)
+		}
+	}
+	w.words.list = kept
+	if m.newest < w.durable {
+		return breaks("durability", "had made block %d durable, and its log ends at block %d", w.durable, m.newest)
+	}
+	for _, p := range m.prepared {
+		if err := a.prepared(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}

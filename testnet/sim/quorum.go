@@ -1,0 +1,87 @@
+package sim
+
+import (
+	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+)
+
+// votes counts the distinct members among the authors, and verifies each vote, without the product's help.
+func (a *auditor) votes(what string, seq epoch.Seq, votes []*message.Signed, agrees func(message.Body) bool) error {
+	voted := make([]bool, a.members+1)
+	n := 0
+	for _, v := range votes {
+		switch {
+		case v == nil:
+			return breaks("quorum", "%s of slot %d: a vote is missing", what, seq)
+		case v.Author < 1 || int(v.Author) > a.members:
+			return breaks("quorum", "%s of slot %d: a vote by %d, who is no member", what, seq, v.Author)
+		case v.Chain != a.chain:
+			return breaks("quorum", "%s of slot %d: a vote for another chain", what, seq)
+		case !agrees(v.Body):
+			return breaks("quorum", "%s of slot %d: a vote of node%d for something else", what, seq, v.Author)
+		case !a.scheme.Verify(crypto.Claim{Key: a.keys[v.Author-1], Message: v.Bytes, Signature: v.Signature}):
+			return breaks("quorum", "%s of slot %d: the signature of node%d does not hold", what, seq, v.Author)
+		}
+		if !voted[v.Author] {
+			voted[v.Author] = true
+			n++
+		}
+	}
+	if n < a.quorum {
+		return breaks("quorum", "%s of slot %d: votes of %d members, %d make a quorum of %d", what, seq, n, a.quorum, a.members)
+	}
+	return nil
+}
+
+// certified says whether a quorum has committed a block's batch to its slot.
+func (a *auditor) certified(b *proof.Block) error {
+	return a.votes("certificate", b.Header.Seq, b.Certificate, func(body message.Body) bool {
+		c, ok := body.(*message.Commit)
+		return ok && c.View == b.View && c.Seq == b.Header.Seq && c.Digest == b.Header.Batch
+	})
+}
+
+// prepared says whether a quorum stands behind what a replica holds prepared: the leader by its proposal, the others by
+// their promise.
+func (a *auditor) prepared(p *ordering.Prepared) error {
+	return a.votes("prepared certificate", p.Seq, p.Prepares, func(body message.Body) bool {
+		switch b := body.(type) {
+		case *message.PrePrepare:
+			return b.Vote == p.Vote
+		case *message.Prepare:
+			return b.Vote == p.Vote
+		}
+		return false
+	})
+}
+
+// stable says whether a quorum attests a checkpoint exactly.
+func (a *auditor) stable(c *proof.Checkpoint) error {
+	if c.Header.Seq == 0 {
+		return nil
+	}
+	if err := a.head(&c.Header); err != nil {
+		return err
+	}
+	return a.votes("checkpoint", c.Header.Seq, c.Attestations, func(body message.Body) bool {
+		v, ok := body.(*message.Attestation)
+		return ok && v.Seq == c.Header.Seq && v.Header == a.slots[v.Seq].header
+	})
+}
+
+// acknowledged says whether a quorum attests the chain at a slot or above it.
+func (a *auditor) acknowledged(id epoch.ReplicaID, k *bft.Acknowledgement) error {
+	if k.Seq > a.last() {
+		return breaks("quorum", "acknowledges slot %d, which nobody has executed", k.Seq)
+	}
+	w := a.of(id)
+	w.acknowledged = max(w.acknowledged, k.Seq)
+	return a.votes("acknowledgement", k.Seq, k.Attestations, func(body message.Body) bool {
+		v, ok := body.(*message.Attestation)
+		return ok && v.Seq >= k.Seq && v.Seq <= a.last() && v.Header == a.slots[v.Seq].header
+	})
+}

@@ -1,0 +1,94 @@
+// Package sim runs whole networks of replicas in one goroutine: virtual time, a hostile network, disks that lose what
+// was not synced, clients that insist, and checkers that stand outside and believe nobody.
+//
+// A seed is a world. It draws the world's size, its workload and its faults; the same seed gives the same run, event for
+// event, whatever the machine. After at least 60 virtual seconds of faults the world heals, and then it must converge.
+// How to repeat a seed and read its trace: docs/testing.md.
+package sim
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/quorate/quorate/crypto"
+)
+
+// Options choose which worlds are run.
+type Options struct {
+	From  uint64    // the first seed
+	Seeds int       // how many, for Campaign
+	Nodes int       // 4 to 7; 0: each seed draws its own
+	Steps int       // the faults end after so many events; 0: after the time that the seed draws
+	Trace io.Writer // tells the story of a run, a line an event; nil: untold
+}
+
+// Node counts that a world may have: from one fault borne to two.
+const (
+	MinNodes = 4
+	MaxNodes = 7
+)
+
+// Check says what is wrong with the options.
+func (o Options) Check() error {
+	switch {
+	case o.Nodes != 0 && (o.Nodes < MinNodes || o.Nodes > MaxNodes):
+		return fmt.Errorf("nodes: %d, want %d to %d", o.Nodes, MinNodes, MaxNodes)
+	case o.Seeds < 0:
+		return fmt.Errorf("seeds: %d, want 0 or more", o.Seeds)
+	case o.Steps < 0:
+		return fmt.Errorf("steps: %d, want 0 or more", o.Steps)
+	}
+	return nil
+}
+
+// Report is what became of one world.
+type Report struct {
+	Seed      uint64
+	Nodes     int
+	Ed25519   bool  // real signatures instead of modelled ones
+	Micros    int64 // virtual time it took
+	Counts    Counts
+	Digest    crypto.Digest // over every event: equal runs have equal ones
+	Violation *Violation    // nil: all checkers were content
+}
+
+// Violation is a broken promise.
+type Violation struct {
+	Seed    uint64
+	Micros  int64 // virtual time
+	Node    int   // 0: of the network as a whole
+	Checker string
+	Text    string
+}
+
+func (v *Violation) Error() string {
+	where := "network"
+	if v.Node > 0 {
+		where = fmt.Sprintf("node%d", v.Node)
+	}
+	return fmt.Sprintf("seed %d, %s, %s: %s: %s", v.Seed, clock(v.Micros), where, v.Checker, v.Text)
+}
+
+// clock is a virtual time in seconds.
+func clock(micros int64) string {
+	return fmt.Sprintf("%d.%03ds", micros/1_000_000, micros/1000%1000)
+}
+
+// breach is what a checker has to say; the world adds when and where.
+type breach struct{ checker, text string }
+
+func (b *breach) Error() string { return b.checker + ": " + b.text }
+
+func breaks(checker, format string, args ...any) error {
+	return &breach{checker, fmt.Sprintf(format, args...)}
+}
+
+// Run lives through one world. o.From and o.Seeds are of no account.
+func Run(seed uint64, o Options) Report {
+	w := newWorld(seed, o)
+	w.run()
+	return Report{
+		Seed: seed, Nodes: len(w.nodes), Ed25519: w.ed25519, Micros: w.now,
+		Counts: w.counts, Digest: w.trace.digest(), Violation: w.violation,
+	}
+}

@@ -1,0 +1,182 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/node/host"
+	"github.com/quorate/quorate/statemachine"
+)
+
+// Virtual time, in µs.
+const (
+	micro  int64 = 1
+	milli        = 1000 * micro
+	second       = 1000 * milli
+)
+
+// birthday is the wall clock at virtual time 0, in ms since 1970.
+const birthday = 1_700_000_000_000
+
+// World is n hosts, their disks, the network between them, and whoever uses them.
+type World struct {
+	seed    uint64
+	ed25519 bool
+	steps   int
+
+	now    int64
+	queue  queue
+	trace  trace
+	counts Counts
+
+	scheme  crypto.Scheme
+	genesis *proof.Genesis
+	epoch   *epoch.Epoch
+	nodes   []*node // by number; nodes[0] is node 1
+	network network
+	clients []*client
+	plan    plan
+	audit   *auditor
+
+	ofDisks, ofMachines, ofClients, ofFaults, ofCrashes chance
+
+	healed    bool
+	over      bool
+	violation *Violation
+}
+
+// newWorld draws a world.
+func newWorld(seed uint64, o Options) *World {
+	c := newChance(seed, ofWorld)
+	w := &World{
+		seed: seed, steps: o.Steps, trace: newTrace(o.Trace),
+		ed25519: seed%100 == 50,
+		ofDisks: newChance(seed, ofDisks), ofMachines: newChance(seed, ofMachines), ofClients: newChance(seed, ofClients),
+		ofFaults: newChance(seed, ofFaults), ofCrashes: newChance(seed, ofCrashes),
+	}
+	n := MinNodes + c.IntN(MaxNodes-MinNodes+1)
+	if o.Nodes != 0 {
+		n = o.Nodes
+	}
+	plain := crypto.Modelled(c.bytes())
+	if w.ed25519 {
+		plain = crypto.Ed25519()
+	}
+	w.scheme = plain
+	if w.ed25519 {
+		w.scheme = crypto.NewVoteCache(plain, 1<<14)
+	}
+	w.genesis = &proof.Genesis{
+		Chain: "sim", Test: true, Mode: epoch.Byzantine, Parameters: drawParameters(c), Time: birthday,
+	}
+	for i := range n {
+		key := crypto.NewPrivateKey(c.bytes())
+		w.nodes = append(w.nodes, newNode(w, i+1, key, c))
+		w.genesis.Members = append(w.genesis.Members, epoch.Member{
+			Name: fmt.Sprintf("node%d", i+1), Key: key.Public(), PeerID: fmt.Sprintf("peer%d", i+1),
+			Address: fmt.Sprintf("node%d:1", i+1), API: fmt.Sprintf("node%d:2", i+1), Incarnation: w.nodes[i].incarnation,
+		})
+	}
+	if err := w.genesis.Validate(); err != nil {
+		panic("sim: " + err.Error())
+	}
+	w.epoch = w.genesis.Epoch()
+	w.audit = newAuditor(w.genesis, plain)
+	w.network = newNetwork(w, c)
+	w.plan = drawPlan(c)
+	w.drawClients(c)
+	return w
+}
+
+// drawParameters chooses the network's parameters: often small ones, so that windows fill and checkpoints come often.
+func drawParameters(c chance) epoch.Parameters {
+	p := epoch.DefaultParameters()
+	switch c.pick(4, 3, 2, 1) {
+	case 0:
+		p.Window, p.Checkpoint, p.Pipeline, p.Burst = 32, 8, 2, 4
+	case 1:
+		p.Window, p.Checkpoint, p.Pipeline, p.Burst = 64, 16, 4, 16
+		p.BatchRequests = 3
+	case 2: // the defaults
+	case 3:
+		p.Window, p.Checkpoint, p.Pipeline, p.Burst = 12, 4, 1, 2
+		p.BatchRequests = 2
+	}
+	return p
+}
+
+// limits are the epoch's, as the machine wants them.
+func limits(p *epoch.Parameters) statemachine.Limits {
+	return statemachine.Limits{
+		Transactions:     int(p.BatchRequests),
+		TransactionKeys:  int(p.RequestWriteKeys),
+		TransactionBytes: int(p.RequestWriteBytes),
+		WriteSetBytes:    int(p.WriteSetBytes),
+		NonceWindow:      uint64(p.NonceWindow),
+		LastAhead:        uint64(p.LastAhead),
+	}
+}
+
+// run lives through the world, to its end or to the first broken promise.
+func (w *World) run() {
+	defer func() {
+		if why := recover(); why != nil {
+			w.broken(nil, breaks("invariant", "%v", why))
+			w.tell(nil, "%s", debug.Stack())
+		}
+	}()
+	for _, n := range w.nodes {
+		if err := host.Create(n.disk, folder, n.options, n.key.Public(), n.incarnation); err != nil {
+			w.broken(n, breaks("boot", "create: %v", err))
+			return
+		}
+		n.boot()
+	}
+	for _, c := range w.clients {
+		w.clientWakes(c)
+	}
+	w.planFaults()
+	for !w.over && w.violation == nil {
+		e := w.queue.pop()
+		w.now = e.at
+		if e.node != nil && e.life != anyLife && e.node.life != e.life {
+			continue
+		}
+		w.counts.Events++
+		w.trace.event(e)
+		e.act()
+		if w.steps > 0 && w.counts.Events >= w.steps {
+			w.heal()
+		}
+	}
+	w.counts.Commits = int(w.audit.last())
+}
+
+// after plans something that will happen to a node, or with nil to the world.
+func (w *World) after(delay int64, n *node, k kind, mark uint64, act func()) {
+	e := &event{at: w.now + delay, node: n, kind: k, mark: mark, act: act}
+	if n != nil {
+		e.life = n.life
+	}
+	w.queue.push(e)
+}
+
+// broken keeps the first broken promise, which ends the world.
+func (w *World) broken(n *node, err error) {
+	if err == nil || w.violation != nil {
+		return
+	}
+	v := &Violation{Seed: w.seed, Micros: w.now, Checker: "boot", Text: err.Error()}
+	if b := (*breach)(nil); errors.As(err, &b) {
+		v.Checker, v.Text = b.checker, b.text
+	}
+	if n != nil {
+		v.Node = n.id
+	}
+	w.violation = v
+	w.tell(n, "BREAKS %s: %s", v.Checker, v.Text)
+}
