@@ -348,14 +348,16 @@ func TestImpossibleLimitsAreRefused(t *testing.T) {
 		"a window beyond the slots": func(l *Limits) { l.NonceWindow = MaxNonceWindow + 1 },
 		"no last":                   func(l *Limits) { l.LastAhead = 0 },
 	} {
-		b := Bounds{Bytes: 32<<20*15/100 - 1, Entries: 32<<20*15/100/96 - 1, History: 1}
-		l := DefaultLimits()
-		if err := l.Check(b); err != nil {
-			t.Fatalf("the defaults: %v", err)
-		}
-		change(&l)
-		if err := l.Check(b); err == nil {
-			t.Errorf("%s: %+v", what, l)
+		const bytes, entries = 32<<20*15/100 - 1, 32<<20*15/100/96 - 1 // Badger's
+		for _, b := range []Bounds{{Bytes: bytes, Entries: entries}, {Bytes: bytes, Entries: 10 * entries}, {Bytes: 10 * bytes, Entries: entries}} {
+			l := DefaultLimits()
+			if err := l.Check(b); err != nil {
+				t.Fatalf("the defaults: %v", err)
+			}
+			change(&l)
+			if err := l.Check(b); err == nil {
+				t.Errorf("%s, %+v: %+v", what, b, l)
+			}
 		}
 	}
 }
@@ -404,8 +406,8 @@ func TestHistoryIsBounded(t *testing.T) {
 		if !errors.As(err, &u) || *u != (Unreadable{At: oldest - 1, After: oldest}) {
 			t.Errorf("before the oldest: %v", err)
 		}
-		if len(r.readable) != memoryHistory+1 || len(b.versions) != memoryHistory+1 {
-			t.Errorf("%d versions, %d trees", len(r.readable), len(b.versions))
+		if len(r.readable) != memoryHistory+1 || len(r.recorded) != memoryHistory+1 || len(b.versions) != memoryHistory+1 {
+			t.Errorf("%d versions, %d records, %d trees", len(r.readable), len(r.recorded), len(b.versions))
 		}
 		r = opened(t, b, app)
 	}

@@ -135,6 +135,29 @@ func TestWhatIsExecutedIsReadOnlyOnceCommitted(t *testing.T) {
 	}
 }
 
+// What is committed leaves the overlay, and what later batches have written to the same keys stays.
+// Red if forget does not look at who wrote.
+func TestCommitKeepsWhatLaterBatchesWrote(t *testing.T) {
+	app := new(scripted)
+	r := opened(t, NewMemory(), app)
+	r.execute(sent("1", 1, app.puts("k", "1")))
+	r.execute(sent("2", 2, app.puts("k", "2")))
+
+	r.commit(1)
+	seen := r.execute(sent("3", 3, app.does(func(v View, _ Context) ([]byte, error) {
+		value, _ := v.Get([]byte("k"))
+		return value, nil
+	})))
+	r.commit(3)
+
+	if got := seen.Outcomes[0].Result; string(got) != "2" {
+		t.Errorf("the third batch saw %q", got)
+	}
+	if n := r.overlay.application.Len() + len(r.overlay.own) + len(r.pending); n != 0 {
+		t.Errorf("%d things are kept beside the backing", n)
+	}
+}
+
 // Inside a merged run there is nothing to read.
 func TestReadInsideMergedRunNamesNearest(t *testing.T) {
 	app := new(scripted)
