@@ -11,7 +11,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
-	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 )
 
@@ -231,12 +230,10 @@ func (l *link) dial() {
 	ctx, cancel := context.WithTimeout(l.n.ctx, dialTimeout)
 	defer cancel()
 	net := l.n.host.Network()
-	// libp2p would remember a refusal for 5 s and more, and dial what the peer says of itself.
-	if s, ok := net.(*swarm.Swarm); ok {
-		s.Backoff().Clear(l.id)
-	}
+	// libp2p would dial whatever the peer says of itself.
 	net.Peerstore().ClearAddrs(l.id)
 	net.Peerstore().AddAddr(l.id, address, peerstore.TempAddrTTL)
+	// And it would remember a refusal for 5 s and more, unless the dial is forced.
 	if _, err := net.DialPeer(network.WithForceDirectDial(ctx, "member"), l.id); err != nil && l.n.ctx.Err() == nil {
 		l.logLine(slog.LevelDebug, "peer not reached", "address", address, "err", err)
 	}

@@ -66,15 +66,21 @@ func TestConnectIsToldBeforeFramesAndAlternates(t *testing.T) {
 	var told []string
 	record := make(chan string, 100)
 	low, high := lowHigh(0, 1)
+	sent := make(chan struct{})
 	nodes := newCluster(t, 2, func(i int, cfg *Config) {
 		if i == high {
-			cfg.OnConnect = func(int) { record <- "up" }
+			cfg.OnConnect = func(int) {
+				<-sent // by then the frame would be here, were it not held back
+				record <- "up"
+			}
 			cfg.OnDisconnect = func(int) { record <- "down" }
 			cfg.Receive = func(_ int, _ Class, frame []byte) { record <- string(frame) }
 		}
 	})
 	// when its peer speaks, goes and comes back
 	nodes[low].Send(high, Votes, []byte("hi"))
+	await(t, "the frame to be written", func() bool { return nodes[low].Traffic().Votes.FramesOut == 1 })
+	time.AfterFunc(50*time.Millisecond, func() { close(sent) })
 	told = append(told, take(t, record, "up"), take(t, record, "hi"))
 	nodes[low].stop(t)
 	told = append(told, take(t, record, "down"))
@@ -89,7 +95,7 @@ func TestConnectIsToldBeforeFramesAndAlternates(t *testing.T) {
 }
 
 // Whichever of two members is restarted, the other has it back soon: in spite of libp2p's dial back-off.
-// Breaks if dial no longer clears the back-off, or keepDialled's bound is raised.
+// Breaks if dial is not forced, or keepDialled's bound is raised.
 func TestARestartedPeerIsBackWithinTwoSeconds(t *testing.T) {
 	nodes := newCluster(t, 2, nil)
 	low, high := lowHigh(0, 1)

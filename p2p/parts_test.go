@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -51,6 +52,20 @@ func TestAFrameThatStallsIsTimed(t *testing.T) {
 	r.Peek(5)
 	if _, err := readFrame(r, 20, func() error { return late }); err != late {
 		t.Errorf("error %v", err)
+	}
+}
+
+// case E1: what is announced and does not come costs no more than a piece. Breaks if readFrame makes
+// its buffer of the announced size.
+func TestAnAnnouncedFrameIsNotAllocatedBeforeItComes(t *testing.T) {
+	announced := append([]byte{0, MaxBulkFrame >> 16, 0, 0}, make([]byte, readPiece)...)
+	r := bufio.NewReaderSize(bytes.NewReader(announced), 64)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := readFrame(r, MaxBulkFrame, func() error { return nil })
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; err == nil || grown > MaxBulkFrame/4 {
+		t.Errorf("%d bytes allocated, error %v", grown, err)
 	}
 }
 
@@ -249,6 +264,19 @@ func TestAFloodFromOneAddressDoesNotEvictAnother(t *testing.T) {
 	member.leave()
 	if len(l.pending) != maxHandshakes-1 {
 		t.Errorf("%d pending", len(l.pending))
+	}
+}
+
+// A connection that has come has time for its handshake: as many as there are places come after it before
+// its turn to give way. Breaks if the newest is evicted.
+func TestTheOldestHandshakeGivesWayFirst(t *testing.T) {
+	l := &handshakeListener{}
+	first := &handshake{listener: l, from: "10.0.0.1"}
+	l.enter(first)
+	for i := range maxHandshakes {
+		if loser := l.enter(&handshake{listener: l, from: "10.0.0.1"}); (loser == first) != (i == maxHandshakes-1) {
+			t.Fatalf("connection %d evicts the first: %v", i, loser == first)
+		}
 	}
 }
 
