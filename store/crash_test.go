@@ -305,14 +305,14 @@ func (f stoppingFile) Sync() error {
 	return f.File.Sync()
 }
 
-// choosers are ways in which power fails.
-func choosers() map[string]func(int) int {
-	ways := map[string]func(int) int{
-		"all kept": func(int) int { return 0 },
-		"all lost": lose,
+// endings are ways in which a process ends.
+func endings() map[string]func(*Memory) {
+	ways := map[string]func(*Memory){
+		"killed":           (*Memory).Kill,
+		"all that is lost": func(m *Memory) { m.Crash(lose) },
 	}
 	for seed := range uint64(6) {
-		ways[fmt.Sprintf("seed %d", seed)] = rand.New(rand.NewPCG(seed, 1)).IntN
+		ways[fmt.Sprintf("seed %d", seed)] = func(m *Memory) { m.Crash(rand.New(rand.NewPCG(seed, 1)).IntN) }
 	}
 	return ways
 }
@@ -323,7 +323,7 @@ func TestAPowerCutAtAnyOperationLosesNothingThatWasSynced(t *testing.T) {
 	reached := 0
 	for operations := 0; ; operations++ {
 		finished := false
-		for name, choose := range choosers() {
+		for name, end := range endings() {
 			// Given a process that makes a log and fills a few segments, and ends after some operation.
 			m := NewMemory()
 			left := operations
@@ -361,8 +361,8 @@ func TestAPowerCutAtAnyOperationLosesNothingThatWasSynced(t *testing.T) {
 			}
 			finished = run() == nil
 
-			// When power fails there.
-			m.Crash(choose)
+			// When power fails there, or the process is killed there and power fails after the next has gone on.
+			end(m)
 
 			// Then there is no log, and one can be made; or a log with all that was synced, and nothing that was not appended.
 			var seen []entry
@@ -477,4 +477,23 @@ func TestWhateverHappensSyncedRecordsStay(t *testing.T) {
 	if opens < 1000 || tails < 50 || losses.Lost < 100 || losses.Torn < 100 {
 		t.Fatalf("not tested: %d opens, %d torn tails, %+v", opens, tails, losses)
 	}
+}
+
+// Breaks when: the end of a segment is not the end of what is read.
+func TestASegmentMayBeFullToTheLastSector(t *testing.T) {
+	m := created(t)
+	l := opened(t, m, "log")
+	want := []Record{birth}
+	for l.end < l.current.size {
+		want = append(want, rec(len(want), 10))
+		add(t, l, false, want[len(want)-1])
+	}
+	must(t, l.Sync())
+	if l.current.number != 1 || len(want) != minSegmentBytes/sector-1 {
+		t.Fatal("not tested", l.current.number, len(want))
+	}
+	m.Kill()
+	l, _, seen := collect(t, m, "log")
+	sameRecords(t, seen, want...)
+	goesOn(t, m, l, seen)
 }

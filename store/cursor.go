@@ -56,13 +56,13 @@ func (c *cursor) next(keep bool) (group, error) {
 	if !ok {
 		return g, &flaw{fmt.Sprintf("the head of group %d fails its check", c.number)}
 	}
-	if h.identity != c.head.identity || h.segment != c.head.number || int64(h.sector)*sector != c.off {
-		return g, &flaw{fmt.Sprintf("group %d is covered by a group of another place", c.number)}
-	}
 	if h.version != formatNow || h.flags&^flagsKnown != 0 {
 		return g, fmt.Errorf("%s: group %d at offset %d, version %d, flags %#x: %w", c.path, h.number, c.off, h.version, h.flags, ErrVersion)
 	}
-	// Nobody writes behind a bad group before it is zero, so a crash cannot have put this here.
+	// What is cut is zero before anything is written there, so a crash cannot have put another group here.
+	if h.identity != c.head.identity || h.segment != c.head.number || int64(h.sector)*sector != c.off {
+		return g, &DamageError{File: c.path, Offset: c.off, Reason: fmt.Sprintf("group %d is covered by a group of another place", c.number)}
+	}
 	if h.number != c.number || h.prev != c.prev {
 		return g, &DamageError{File: c.path, Offset: c.off, Reason: fmt.Sprintf("group %d does not continue group %d", h.number, c.number-1)}
 	}

@@ -9,7 +9,7 @@ import (
 	"io"
 )
 
-// FS is what the log needs of a file system. Paths are slash-separated; errors wrap those of io/fs where one fits.
+// FS is what the log needs of a file system. Paths are those of path/filepath; errors wrap those of io/fs where one fits.
 //
 // What a name refers to is durable only after SyncDir of its folder, what a file holds only after its own Sync.
 type FS interface {

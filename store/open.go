@@ -205,9 +205,9 @@ func (op *opening) judgeRest(s segment, c cursor, bad *flaw) error {
 			continue
 		}
 		op.torn.to = off + sector
-		// The bad group's own head, if that is good, says nothing: a group is never written after a sync that covers it.
-		h, ok := decodeGroupHead(b)
-		if ok && h.identity == s.head.identity && h.segment == s.head.number && int64(h.sector)*sector == off && h.synced >= c.number {
+		// The bad group's own head, if that is good, says nothing: no group is written after a sync that covers it. A head of this log
+		// that went astray says as much as one in its place.
+		if h, ok := decodeGroupHead(b); ok && h.identity == s.head.identity && h.synced >= c.number {
 			return &DamageError{File: s.path, Offset: c.off, Reason: fmt.Sprintf(
 				"%s; it was durable when group %d at offset %d was written", bad.reason, h.number, off)}
 		}
@@ -226,14 +226,14 @@ func isZero(b []byte) bool {
 
 // replay reads all good groups from the beginning, checks how they hang together, and shows their records to visit.
 func (op *opening) replay() error {
-	c := newCursor(op.segments[0])
+	c := cursor{number: 1}
 	for i, s := range op.segments {
 		if s.head.first != c.number || s.head.prev != c.prev {
 			return &DamageError{File: s.path, Reason: "the segment does not continue the one before it"}
 		}
-		from := c
+		buf := c.window.buf[:0]
 		c = newCursor(s)
-		c.window.buf = from.window.buf[:0]
+		c.window.buf = buf
 		end := op.tail.number
 		if i < len(op.segments)-1 {
 			end = op.segments[i+1].head.first
@@ -280,9 +280,6 @@ func (op *opening) replayGroup(c *cursor) error {
 // settle cuts the torn tail and makes all that was read durable: it may have come from a process that was killed before its sync,
 // and the caller will act on it.
 func (op *opening) settle() error {
-	if err := op.fs.Remove(filepath.Join(op.dir, nextName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
 	s := op.last()
 	if t := op.torn; t.to > t.from {
 		op.recovery.TornBytes = t.to - t.from
