@@ -363,8 +363,18 @@ func TestAFullDiskIsFinalAndTheNextStartFindsAllThatWasSynced(t *testing.T) {
 }
 
 func TestAGroupThatIsTooLargeIsRefused(t *testing.T) {
-	huge := make([]byte, 1<<29)
-	if _, err := bodyLen([]Record{{1, huge}, {2, huge}}); !errors.Is(err, ErrTooLarge) {
+	group := make([]Record, 64)
+	for i := range group {
+		group[i] = Record{Kind: 1, Payload: birth.Payload}
+	}
+	if _, err := bodyLen(group); err != nil {
+		t.Fatal(err)
+	}
+	large := make([]byte, maxGroupBytes/64)
+	for i := range group {
+		group[i].Payload = large
+	}
+	if _, err := bodyLen(group); !errors.Is(err, ErrTooLarge) {
 		t.Fatal(err)
 	}
 }
@@ -444,7 +454,7 @@ type discardFile struct{ File }
 
 func (discardFile) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
 
-// Log appends to a log as a replica does: one group, one sync.
+// What a replica does all day: one group, one sync.
 func BenchmarkAppendSync(b *testing.B) {
 	for _, size := range []int{200, 4 << 10, 64 << 10, 1 << 20} {
 		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
@@ -462,5 +472,16 @@ func BenchmarkAppendSync(b *testing.B) {
 			b.StopTimer()
 			must(b, l.Close())
 		})
+	}
+}
+
+// What a start costs beside the records: a look through what is set aside.
+func BenchmarkOpenAlmostEmpty(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "log")
+	must(b, Create(System(), dir, birth, Options{}))
+	for b.Loop() {
+		l, _, err := Open(System(), dir, Options{}, func(Position, Record, bool) error { return nil })
+		must(b, err)
+		must(b, l.release())
 	}
 }
