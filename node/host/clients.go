@@ -36,6 +36,7 @@ type clients struct {
 	known      epoch.Seq // acknowledged so far
 	waiting    map[place][]crypto.Digest
 	decided    []Answer // and not acknowledged, in order of Seq
+	recent     []Result // executed, and perhaps not in what state can be asked yet: it tells of commits only
 }
 
 // place is what at most one request can use.
@@ -95,6 +96,9 @@ func (c *clients) lookUp(q *message.Request, head epoch.Seq) (a Answer, known bo
 	case statemachine.NonceAhead:
 		a.Refusal = ErrNonceDistant
 	default:
+		if a, known := c.lookUpRecent(q); known {
+			return a, true, nil
+		}
 		switch {
 		case q.Last <= uint64(head):
 			a.Refusal = fmt.Errorf("%w: its last is %d, and %d is executed", ErrExpired, q.Last, head)
@@ -105,6 +109,24 @@ func (c *clients) lookUp(q *message.Request, head epoch.Seq) (a Answer, known bo
 		}
 	}
 	return a, true, nil
+}
+
+// lookUpRecent looks among the batches that are executed and not committed yet. Without it a transaction that was
+// executed a moment ago would be called expired, or be waited for although nothing will come of it any more.
+func (c *clients) lookUpRecent(q *message.Request) (a Answer, known bool) {
+	for i := range c.recent {
+		r := &c.recent[i]
+		for j, other := range r.Batch.Requests {
+			switch {
+			case placeOf(other) != placeOf(q) || !r.Outcomes[j].Status.Executed():
+			case other.ID() == q.ID():
+				return Answer{ID: q.ID(), Seq: r.Seq, Index: j, Outcome: &r.Outcomes[j]}, true
+			default:
+				return Answer{ID: q.ID(), Refusal: fmt.Errorf("%w, %s", ErrNonceUsed, other.ID())}, true
+			}
+		}
+	}
+	return Answer{}, false
 }
 
 func placeOf(q *message.Request) place { return place{q.Sender, q.Nonce} }
@@ -142,6 +164,11 @@ func (c *clients) refused(q *message.Request, why error) []Answer {
 
 // executed notes what came of the requests that somebody waits for.
 func (c *clients) executed(r *Result) {
+	committed := epoch.Seq(c.state.Committed().Seq)
+	for len(c.recent) > 0 && c.recent[0].Seq <= committed {
+		c.recent = c.recent[1:]
+	}
+	c.recent = append(c.recent, *r)
 	for i, q := range r.Batch.Requests {
 		at := placeOf(q)
 		waiting, ok := c.waiting[at]
