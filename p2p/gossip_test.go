@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
-	"time"
 )
 
 // awaitGossip waits until every node's gossip knows of all others.
@@ -114,13 +113,18 @@ func TestAFrameThatIsRefusedIsNotPassedOn(t *testing.T) {
 	}
 }
 
-func TestGossipNeverBlocks(t *testing.T) {
-	nodes := newCluster(t, 2, nil)
-	began := time.Now()
-	for i := range 500 {
-		nodes[0].Gossip(append(make([]byte, MaxGossipFrame-2), byte(i), byte(i>>8)))
+// Breaks if publish waits for room, or has no bound.
+func TestGossipThatIsNotTakenUpIsRefusedAndNotWaitedFor(t *testing.T) {
+	nd := newNode(t, 0, 2, nil)
+	nd.talk = &gossip{n: nd.Network, queue: newByteQueue(maxQueuedGossipBytes), cancel: func() {}} // nobody publishes
+	const fit = maxQueuedGossipBytes / MaxGossipFrame
+	frame := make([]byte, MaxGossipFrame)
+	for i := range 2 * fit {
+		if nd.Gossip(frame) != (i < fit) {
+			t.Fatalf("frame %d: taken %v", i, i >= fit)
+		}
 	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("took %v", took)
+	if got := nd.Traffic().Gossip.Dropped; got != fit {
+		t.Errorf("%d counted as dropped", got)
 	}
 }
