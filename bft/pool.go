@@ -2,6 +2,7 @@ package bft
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
@@ -86,18 +87,21 @@ func (u usage) over(most usage) bool         { return u.requests > most.requests
 func (u usage) part(n int) usage             { return usage{u.requests / n, u.bytes / n} }
 func slotOf(q *message.Request) slotOfSender { return slotOfSender{q.Sender, q.Nonce} }
 
+// holds says whether a request is there.
+func (p *pool) holds(q *message.Request) bool {
+	return slices.ContainsFunc(p.slots[slotOf(q)], func(e *pooled) bool { return e.request.ID() == q.ID() })
+}
+
 // add takes in a request that came through entry. It is false if the request is there already, or was executed a
 // moment ago; an error says that there is no room.
 func (p *pool) add(q *message.Request, entry epoch.ReplicaID, now uint64) (bool, error) {
 	if at, ok := p.done[q.ID()]; ok && now-at < doneTicks {
 		return false, nil
 	}
-	place := slotOf(q)
-	for _, other := range p.slots[place] {
-		if other.request.ID() == q.ID() {
-			return false, nil
-		}
+	if p.holds(q) {
+		return false, nil
 	}
+	place := slotOf(q)
 	shelf := &p.queues[entry-1]
 	who := sender{entry, q.Sender}
 	all, one := shelf.usage.add(q.Size()), p.senders[who].add(q.Size())

@@ -188,3 +188,6 @@ func (r *Replica) Halted() bool { return r.halted }
 
 // Pooled is how many requests wait to be executed, and their bytes.
 func (r *Replica) Pooled() (requests, bytes int) { return r.pool.size() }
+
+// Holds says whether a request is in the pool.
+func (r *Replica) Holds(q *message.Request) bool { return r.pool.holds(q) }

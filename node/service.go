@@ -13,10 +13,12 @@ import (
 
 // backend is what the public service asks of a node. Anybody may call it, at any time.
 type backend interface {
+	// CheckOperation is the application's word on whether an operation could ever run.
+	CheckOperation(op []byte) error
 	// Submit waits until the transaction is decided and a quorum has attested it. If ctx ends first, the error is
 	// ctx's and the outcome unknown.
 	Submit(ctx context.Context, q *message.Request) (Decision, error)
-	// Accept returns when the transaction has been checked and let in; what becomes of it is another question.
+	// Accept returns when the transaction is in the pool, or its end is known.
 	Accept(ctx context.Context, q *message.Request) error
 	// Receipt proves an outcome that a quorum has attested; an error says why that cannot be shown here, or not yet.
 	Receipt(seq epoch.Seq, index int) (*proof.Receipt, error)

@@ -8,10 +8,7 @@ import (
 )
 
 // Executor applies decided batches to the machine. It belongs to the machine's goroutine, if there is one.
-type Executor struct {
-	state *statemachine.Replicated
-	limit int
-}
+type Executor struct{ state *statemachine.Replicated }
 
 // Result is what came of a batch.
 type Result struct {
@@ -55,3 +52,15 @@ func (x *Executor) run(b bft.Execution) (Result, error) {
 
 // Commit makes what was executed through seq durable. An error is final.
 func (x *Executor) Commit(seq epoch.Seq) error { return x.state.Commit(uint64(seq)) }
+
+// Limits are the bounds on execution that an epoch's parameters set.
+func Limits(p epoch.Parameters) statemachine.Limits {
+	return statemachine.Limits{
+		Transactions:     int(p.BatchRequests),
+		TransactionKeys:  int(p.RequestWriteKeys),
+		TransactionBytes: int(p.RequestWriteBytes),
+		WriteSetBytes:    int(p.WriteSetBytes),
+		NonceWindow:      uint64(p.NonceWindow),
+		LastAhead:        uint64(p.LastAhead),
+	}
+}

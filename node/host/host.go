@@ -70,7 +70,7 @@ type Envelope struct {
 // Released is what may be done now that a group is durable, in this order.
 type Released struct {
 	Send         []Envelope
-	Commit       epoch.Seq       // blocks through here are durable, so the machine may make what it executed durable; 0: nothing new
+	Blocks       []proof.Header  // of blocks that are durable now, so that the machine may make what it executed durable
 	Execute      []bft.Execution // for the Executor
 	Read         []bft.Read      // for Blocks.Read, whose answer is an event
 	Acknowledged *bft.Acknowledgement
@@ -105,7 +105,7 @@ func (h *Host) Done(g *Group) Released {
 		e := &g.effects[i]
 		for _, rec := range e.Persist {
 			if d, ok := rec.(*ordering.Decided); ok {
-				out.Commit = d.Header.Seq
+				out.Blocks = append(out.Blocks, d.Header)
 			}
 		}
 		out.Execute = append(out.Execute, e.Execute...)
@@ -138,6 +138,9 @@ func (e *Envelope) toSelf(self epoch.ReplicaID) bool {
 	return e.Message.Author == self && e.To == nil && e.Way == message.Direct
 }
 
+// Idle says whether nothing is staged or being written.
+func (h *Host) Idle() bool { return !h.inFlight && len(h.staged) == 0 }
+
 // Executed says what came of batches.
 func (h *Host) Executed(results []Result) {
 	outcomes := make([]bft.Outcome, len(results))
@@ -169,6 +172,9 @@ type Checker struct {
 	epoch  *epoch.Epoch
 	scheme crypto.Scheme
 }
+
+// Epoch is the one that messages are judged by.
+func (c *Checker) Epoch() *epoch.Epoch { return c.epoch }
 
 // Message decodes and checks a frame from the wire.
 func (c *Checker) Message(frame []byte) (*message.Signed, error) {

@@ -1,0 +1,141 @@
+package node
+
+import (
+	"time"
+
+	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/node/host"
+)
+
+// runCore steps the host. It is the only goroutine that touches it.
+//
+// What is durable, executed or ticked is taken always, or the others would wait for what waits for them; what comes
+// from outside only while not too much is staged for the log.
+func (n *Node) runCore() {
+	defer close(n.groups)
+	defer n.work.close()
+	ticker := time.NewTicker(bft.TickMillis * time.Millisecond)
+	defer ticker.Stop()
+	n.handOver()
+	stop := n.inbox.closed
+	for {
+		select {
+		case g := <-n.written:
+			n.release(n.host.Done(g))
+		case <-n.results.ready:
+			n.host.Executed(n.results.take())
+		case now := <-ticker.C:
+			n.host.Step(bft.Tick{Now: now.UnixMilli()})
+			n.publish()
+		case <-n.inbox.ready:
+			n.takeInbox()
+		case <-stop:
+			// What is staged is written and sent; nothing more is taken in.
+			n.drain()
+			return
+		case <-n.ended:
+			return
+		}
+		n.handOver()
+	}
+}
+
+// coreTurn bounds how many events from outside are taken before the core looks at what else has happened.
+const coreTurn = 64
+
+func (n *Node) takeInbox() {
+	for _, item := range n.inbox.take(coreTurn) {
+		if item.call != nil {
+			item.call(n.host)
+		} else {
+			n.host.Step(item.event)
+		}
+	}
+}
+
+// handOver gives the log what is staged, if it is free.
+func (n *Node) handOver() {
+	if g := n.host.Take(); g != nil {
+		n.groups <- g // holds one, and one is out at a time: never blocks
+	}
+}
+
+// drainTime bounds how long a stopping node waits for its log.
+const drainTime = 200 * time.Millisecond
+
+func (n *Node) drain() {
+	deadline := time.NewTimer(drainTime)
+	defer deadline.Stop()
+	for range 2 { // one group may be out, and one staged behind it
+		n.handOver()
+		if n.host.Idle() {
+			return
+		}
+		select {
+		case g := <-n.written:
+			n.release(n.host.Done(g))
+		case <-deadline.C:
+			return
+		case <-n.ended:
+			select {
+			case g := <-n.written:
+				n.release(n.host.Done(g))
+			case <-deadline.C:
+				return
+			}
+		}
+	}
+}
+
+// release carries out what rests on a durable group, in the order of the contract.
+func (n *Node) release(r host.Released) {
+	for _, e := range r.Send {
+		n.send(e)
+	}
+	n.recent.durable(r.Blocks)
+	n.work.add(r.Execute, r.Blocks)
+	for _, q := range r.Read {
+		n.spawn(func() { n.serve(q) })
+	}
+	if r.Acknowledged != nil {
+		n.recent.acknowledged(r.Acknowledged)
+		n.publish()
+	}
+	for _, a := range r.Answers {
+		n.waiters.answer(a)
+	}
+	n.report(r.Notes)
+	if r.Halt != nil {
+		n.fail(divergence(r.Halt))
+	}
+}
+
+// serve reads blocks for a peer. The core has one such call under way for each peer at most.
+func (n *Node) serve(q bft.Read) {
+	found, err := n.host.Blocks().Read(q)
+	if err != nil {
+		n.fail(err) // a block that was durable cannot be read: the disk is not to be trusted
+		return
+	}
+	n.inbox.put(item{event: found})
+}
+
+// runLog appends and syncs all that is staged, then signs what goes out, and hands both back.
+func (n *Node) runLog() {
+	w := n.host.Writer()
+	for g := range n.groups {
+		if !g.Empty() {
+			err := w.Append(g)
+			if err == nil {
+				err = w.Sync()
+			}
+			if err != nil {
+				n.fail(err)
+				return
+			}
+			n.metrics.syncs.Inc()
+		}
+		w.Sign(g)
+		n.written <- g // holds one, and one is out at a time: never blocks
+	}
+}

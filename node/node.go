@@ -1,0 +1,226 @@
+// Package node drives one host with a real clock, network and disk.
+//
+// It owns the goroutines and decides nothing: what is said, remembered and executed is the host's. The table of
+// goroutines, with what bounds the queue of each, is in docs/ARCHITECTURE.md. Nothing that the core waits for waits
+// for the core.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/node/host"
+	"github.com/quorate/quorate/p2p"
+	"github.com/quorate/quorate/statemachine"
+	"github.com/quorate/quorate/store"
+)
+
+// Config is what a node is told once.
+type Config struct {
+	Home      string // the node's folder; what it remembers is in its folder data
+	Genesis   *proof.Genesis
+	Self      epoch.ReplicaID
+	Key       crypto.PrivateKey // the member's
+	PeerKey   crypto.PrivateKey // of its libp2p identity
+	P2PListen string            // host:port; empty: what the genesis says
+	APIListen string            // host:port; empty: what the genesis says
+	Machine   statemachine.Machine
+	Version   string
+	Logger    *slog.Logger
+}
+
+// voteCache is how many verified signatures are remembered: those of the requests and votes of a few seconds at full
+// load, at about 100 bytes each.
+const voteCache = 1 << 17
+
+// Node is a running replica.
+type Node struct {
+	cfg     Config
+	log     *slog.Logger
+	host    *host.Host
+	scheme  *crypto.VoteCache
+	backing statemachine.Backing
+	state   *statemachine.Replicated
+	network *p2p.Network
+	service *service
+	metrics *metrics
+
+	inbox    *inbox   // what the core has still to take
+	door     *door    // where requests wait to be checked
+	waiters  *waiters // callers, by what they wait for
+	recent   *recent  // of the last slots, what receipts are made of
+	groups   chan *host.Group
+	written  chan *host.Group
+	work     *executorWork // what the executor has still to do
+	results  *resultQueue  // what the core has still to hear from it
+	gossip   chan []byte
+	snapshot snapshotHolder
+
+	stopping chan struct{} // closed when Stop begins
+	stopOnce sync.Once
+	ended    chan struct{} // closed when nothing runs any more, or must not
+	endOnce  sync.Once
+	err      error // why it ended by itself; set before ended is closed
+	running  sync.WaitGroup
+}
+
+func logDir(home string) string   { return filepath.Join(home, "data", "log") }
+func stateDir(home string) string { return filepath.Join(home, "data", "state") }
+
+// Create begins a member's log, and makes it durable. The genesis must name the incarnation. It comes before the
+// member's key is written: a key without its log must never speak.
+func Create(home string, key crypto.PublicKey, incarnation epoch.Incarnation) error {
+	dir := logDir(home)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
+	return host.Create(store.System(), dir, store.Options{}, key, incarnation)
+}
+
+// Start boots a node and begins to serve. It is ready later: see Ready. It never creates a log.
+func Start(cfg Config) (*Node, error) {
+	n := &Node{
+		cfg: cfg, log: cfg.Logger,
+		scheme:   crypto.NewVoteCache(crypto.Ed25519(), voteCache),
+		inbox:    newInbox(),
+		waiters:  newWaiters(),
+		groups:   make(chan *host.Group, 1),
+		written:  make(chan *host.Group, 1),
+		work:     newExecutorWork(),
+		results:  newResultQueue(),
+		gossip:   make(chan []byte, gossipQueue),
+		stopping: make(chan struct{}),
+		ended:    make(chan struct{}),
+	}
+	if err := n.open(); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) open() (err error) {
+	var opened []func() error
+	defer func() {
+		if err == nil {
+			return
+		}
+		for i := len(opened) - 1; i >= 0; i-- {
+			err = errors.Join(err, opened[i]())
+		}
+	}()
+	genesis := n.cfg.Genesis
+	if _, err := os.Stat(logDir(n.cfg.Home)); err != nil {
+		return fmt.Errorf("there is no log in %s: this member was not made by init, or has lost what it promised: %w", n.cfg.Home, store.ErrNoLog)
+	}
+	if err := os.MkdirAll(stateDir(n.cfg.Home), 0o700); err != nil {
+		return err
+	}
+	if n.backing, err = statemachine.OpenBadger(stateDir(n.cfg.Home), func(line string) { n.log.Warn(line, "from", "badger") }); err != nil {
+		return err
+	}
+	opened = append(opened, n.backing.Close)
+	if n.state, err = statemachine.Open(n.backing, n.cfg.Machine, host.Limits(genesis.Parameters)); err != nil {
+		return err
+	}
+	n.host, err = host.Open(host.Config{
+		Self: n.cfg.Self, Genesis: genesis, Key: n.cfg.Key, Scheme: n.scheme,
+		FS: store.System(), Dir: logDir(n.cfg.Home), State: n.state, Notes: true,
+	})
+	if err != nil {
+		return err
+	}
+	opened = append(opened, n.host.Writer().Close)
+	n.recent = newRecent(n.host)
+	n.door = newDoor(n.host.Checker())
+	n.metrics = newMetrics(n.Status, n.scheme.Counts)
+	if n.network, err = p2p.New(n.networkConfig()); err != nil {
+		return err
+	}
+	opened = append(opened, func() error { return n.network.Close(context.Background()) })
+	n.publish()
+	if n.service, err = newService(n, n.cfg.APIListen, n.metrics, n.log); err != nil {
+		return err
+	}
+	return n.run()
+}
+
+// run starts the goroutines.
+func (n *Node) run() error {
+	n.spawn(n.runCore)
+	n.spawn(n.runLog)
+	n.spawn(n.runExecutor)
+	n.spawn(n.runGossip)
+	for range verifiers() {
+		n.spawn(n.runVerifier)
+	}
+	if err := n.network.Start(); err != nil {
+		return err
+	}
+	n.service.start(n.fail)
+	return nil
+}
+
+func (n *Node) spawn(run func()) {
+	n.running.Add(1)
+	go func() {
+		defer n.running.Done()
+		run()
+	}()
+}
+
+// fail ends the node: a replica that cannot remember, or has come to another state than a quorum, must not speak. The
+// first reason is kept.
+func (n *Node) fail(err error) {
+	n.endOnce.Do(func() {
+		n.err = err
+		n.log.Error("node ends", "reason", err)
+		close(n.ended)
+	})
+}
+
+// Done is closed when the node has ended: by Stop, or by itself.
+func (n *Node) Done() <-chan struct{} { return n.ended }
+
+// Err says why the node has ended by itself. It may be asked once Done is closed.
+func (n *Node) Err() error { return n.err }
+
+// Stop ends the node in order: not ready; waiting calls end with an unknown outcome; readers; the core takes what it
+// has; the log syncs, and what rests on it is sent; executor and state; log; network. Cutting it short is safe at any
+// point, as is killing the process.
+func (n *Node) Stop(ctx context.Context) error {
+	var err error
+	n.stopOnce.Do(func() {
+		close(n.stopping)
+		n.waiters.close()
+		err = errors.Join(err, n.service.stop(ctx))
+		n.inbox.close()
+		n.endOnce.Do(func() { close(n.ended) })
+		n.running.Wait()
+		err = errors.Join(err, n.network.Close(ctx), n.host.Writer().Close(), n.backing.Close())
+	})
+	return err
+}
+
+// Epoch is the epoch the node takes part in.
+func (n *Node) Epoch() *epoch.Epoch { return n.host.Checker().Epoch() }
+
+// Blocks reads decided slots.
+func (n *Node) Blocks() *host.Blocks { return n.host.Blocks() }
+
+// State is the machine's state, as far as it is durable.
+func (n *Node) State() *statemachine.Replicated { return n.state }
+
+var errDiverged = errors.New("a quorum has executed something else than this node")
+
+func divergence(d *bft.Divergence) error {
+	return fmt.Errorf("%w: at slot %d it has header %s, a quorum attests %s; its files are kept", errDiverged, d.Seq, d.Own, d.Quorum)
+}

@@ -1,0 +1,201 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"connectrpc.com/connect"
+
+	quoratev1 "github.com/quorate/quorate/api/quorate/v1"
+	"github.com/quorate/quorate/api/reason"
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/statemachine"
+)
+
+// Submit hands in a transaction, and by default waits until a quorum vouches for what became of it.
+func (s *service) Submit(ctx context.Context, call *connect.Request[quoratev1.SubmitRequest]) (*connect.Response[quoratev1.SubmitResponse], error) {
+	var answer *quoratev1.SubmitResponse
+	var e *reason.Error
+	switch wait := call.Msg.GetWait(); wait {
+	case quoratev1.Wait_WAIT_UNSPECIFIED, quoratev1.Wait_WAIT_COMMITTED:
+		answer, e = s.commit(ctx, call.Peer().Addr, call.Msg.GetTransaction())
+	case quoratev1.Wait_WAIT_ACCEPTED:
+		answer, e = s.accept(ctx, call.Msg.GetTransaction())
+	default:
+		e = refuse(reason.BadParameters, fmt.Errorf("wait: %d is none", wait))
+	}
+	if e != nil {
+		return nil, e.Connect()
+	}
+	return connect.NewResponse(answer), nil
+}
+
+// admit reads a transaction, if this node takes any.
+func (s *service) admit(raw []byte) (*message.Request, *reason.Error) {
+	if len(raw) > message.MaxRequestBytes {
+		return nil, refuse(reason.TooLarge, fmt.Errorf("transaction of %d bytes, at most %d", len(raw), message.MaxRequestBytes))
+	}
+	q, err := message.DecodeRequest(raw)
+	if err != nil {
+		return nil, refuse(reason.Malformed, err)
+	}
+	if err := s.backend.CheckOperation(q.Operation); err != nil {
+		return nil, operationError(q.ID(), err)
+	}
+	if ok, why := s.backend.Ready(); !ok {
+		return nil, &reason.Error{Reason: reason.NotReady, Transaction: q.ID().String(), Err: fmt.Errorf("node is not ready: %s", why)}
+	}
+	return q, nil
+}
+
+func (s *service) accept(ctx context.Context, raw []byte) (*quoratev1.SubmitResponse, *reason.Error) {
+	q, e := s.admit(raw)
+	if e != nil {
+		return nil, e
+	}
+	id := q.ID()
+	if err := s.backend.Accept(ctx, q); err != nil {
+		return nil, refusal(id, err)
+	}
+	return &quoratev1.SubmitResponse{Id: id[:]}, nil
+}
+
+var errManyWaiting = errors.New("too many calls wait for a commit here: retry later, or elsewhere")
+
+func (s *service) commit(ctx context.Context, peer string, raw []byte) (*quoratev1.SubmitResponse, *reason.Error) {
+	q, e := s.admit(raw)
+	if e != nil {
+		return nil, e
+	}
+	leave, ok := s.waiting.enter(peer)
+	if !ok {
+		return nil, &reason.Error{Reason: reason.TooManyWaiting, Transaction: q.ID().String(), Err: errManyWaiting}
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
+	defer cancel()
+	defer context.AfterFunc(s.ending, cancel)()
+	d, err := s.backend.Submit(ctx, q)
+	if err != nil {
+		return nil, outcomeError(q.ID(), err)
+	}
+	o := &d.Outcome
+	return &quoratev1.SubmitResponse{
+		Id: o.ID[:], Seq: uint64(d.Seq), Index: uint32(d.Index), Status: quoratev1.Status(o.Status), Code: uint32(o.Code),
+		Result: o.Result, Receipt: wireReceipt(d.Receipt),
+	}, nil
+}
+
+// GetTransaction says what became of a transaction, as far as this node knows.
+func (s *service) GetTransaction(ctx context.Context, call *connect.Request[quoratev1.GetTransactionRequest]) (*connect.Response[quoratev1.GetTransactionResponse], error) {
+	leave, e := s.read(call.Peer().Addr)
+	if e != nil {
+		return nil, e.Connect()
+	}
+	defer leave()
+	if n := len(call.Msg.GetId()); n != crypto.DigestSize {
+		return nil, refuse(reason.BadParameters, fmt.Errorf("id of %d bytes, want %d", n, crypto.DigestSize)).Connect()
+	}
+	d, e := s.decision(ctx, crypto.Digest(call.Msg.GetId()))
+	if e != nil {
+		return nil, e.Connect()
+	}
+	o := &d.Outcome
+	return connect.NewResponse(&quoratev1.GetTransactionResponse{
+		Id: o.ID[:], Seq: uint64(d.Seq), Index: uint32(d.Index), Status: quoratev1.Status(o.Status), Code: uint32(o.Code),
+		Result: o.Result, Receipt: wireReceipt(d.Receipt),
+	}), nil
+}
+
+// GetBlock is a decided block with its certificate, and what came of its transactions.
+func (s *service) GetBlock(ctx context.Context, call *connect.Request[quoratev1.GetBlockRequest]) (*connect.Response[quoratev1.GetBlockResponse], error) {
+	leave, e := s.read(call.Peer().Addr)
+	if e != nil {
+		return nil, e.Connect()
+	}
+	defer leave()
+	b, e := s.executed(ctx, epoch.Seq(call.Msg.GetSeq()))
+	if e != nil {
+		return nil, e.Connect()
+	}
+	return connect.NewResponse(wireBlock(b)), nil
+}
+
+// Read asks the application of this node alone.
+func (s *service) Read(ctx context.Context, call *connect.Request[quoratev1.ReadRequest]) (*connect.Response[quoratev1.ReadResponse], error) {
+	leave, e := s.read(call.Peer().Addr)
+	if e != nil {
+		return nil, e.Connect()
+	}
+	defer leave()
+	at := s.version(ctx, call.Msg.At)
+	answer, seq, err := s.backend.State().Query(at, call.Msg.GetQuery())
+	if err != nil {
+		return nil, readError(err).Connect()
+	}
+	return connect.NewResponse(&quoratev1.ReadResponse{Answer: answer, Seq: seq}), nil
+}
+
+// Bounds of the answer to one Scan. maxScanBytes, of keys and values, may be exceeded by the last entry.
+const (
+	maxScanEntries = 10_000
+	maxScanBytes   = 1 << 20
+)
+
+// Scan lists the application's keys at this node alone.
+func (s *service) Scan(ctx context.Context, call *connect.Request[quoratev1.ScanRequest]) (*connect.Response[quoratev1.ScanResponse], error) {
+	leave, e := s.read(call.Peer().Addr)
+	if e != nil {
+		return nil, e.Connect()
+	}
+	defer leave()
+	prefix, from := call.Msg.GetPrefix(), call.Msg.GetFrom()
+	if len(prefix) > statemachine.MaxKeyBytes || len(from) > statemachine.MaxKeyBytes+1 {
+		return nil, refuse(reason.InvalidQuery, fmt.Errorf("no key has more than %d bytes", statemachine.MaxKeyBytes)).Connect()
+	}
+	limit := int(min(call.Msg.GetLimit(), maxScanEntries))
+	if limit == 0 {
+		limit = maxScanEntries
+	}
+	answer := &quoratev1.ScanResponse{}
+	size := 0
+	seq, err := s.backend.State().Scan(s.version(ctx, call.Msg.At), prefix, from, func(key, value []byte) bool {
+		if len(answer.Entries) >= limit || size >= maxScanBytes || ctx.Err() != nil {
+			answer.More = true
+			return false
+		}
+		size += len(key) + len(value)
+		answer.Entries = append(answer.Entries, &quoratev1.Entry{Key: key, Value: value})
+		return true
+	})
+	if err != nil {
+		return nil, readError(err).Connect()
+	}
+	answer.Seq = seq
+	return connect.NewResponse(answer), nil
+}
+
+// version is the version of the state to read: the newest, or what was asked for as soon as it can be read.
+func (s *service) version(ctx context.Context, at *uint64) uint64 {
+	if at == nil {
+		return statemachine.Newest
+	}
+	if *at <= s.backend.State().Applied().Seq {
+		s.settle(ctx, *at)
+	}
+	return *at
+}
+
+var errManyReading = errors.New("too many reads at once: retry later, or elsewhere")
+
+// read lets in a call that reads blocks or state.
+func (s *service) read(peer string) (leave func(), e *reason.Error) {
+	leave, ok := s.reading.enter(peer)
+	if !ok {
+		return nil, refuse(reason.TooManyWaiting, errManyReading)
+	}
+	return leave, nil
+}

@@ -1,0 +1,94 @@
+package node
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/epoch"
+)
+
+// snapshot is one consistent moment of the core, for everybody else to look at.
+type snapshot struct {
+	Status
+	moved      epoch.Seq // newest slot executed when movedAt was set
+	stuckTicks int       // ticks since anything was executed, while requests wait
+}
+
+type snapshotHolder struct{ p atomic.Pointer[snapshot] }
+
+// stuckTicks is after how many ticks without progress, while requests wait, a node calls itself not ready: twice the
+// least view timeout.
+const stuckTicks = 100
+
+// publish takes a snapshot. It belongs to the core, but for the first, which is taken before the core runs.
+func (n *Node) publish() {
+	r := n.host.Replica()
+	e := r.Epoch()
+	head := r.Head()
+	s := &snapshot{
+		moved: head.Seq,
+		Status: Status{
+			Chain: e.Chain, Node: n.cfg.Self, Mode: e.Mode, Epoch: e.Number, View: r.View(), Leader: r.Leader(),
+			Seq: head.Seq, Stable: r.Stable().Header.Seq, Header: head.Digest(), State: head.State,
+			Members: e.Members, Version: n.cfg.Version,
+		},
+	}
+	s.PoolTransactions, s.PoolBytes = r.Pooled()
+	if old := n.snapshot.p.Load(); old != nil && old.moved == s.moved && s.PoolTransactions > 0 {
+		s.stuckTicks = old.stuckTicks + 1
+	}
+	s.Peers = len(n.network.Connected())
+	s.Ready, s.Why = n.ready(r, s)
+	n.snapshot.p.Store(s)
+}
+
+// ready says whether the node is caught up and able to commit, and if not, why.
+func (n *Node) ready(r *bft.Replica, s *snapshot) (bool, string) {
+	e := r.Epoch()
+	behind := r.Behind()
+	switch {
+	case r.Halted():
+		return false, errDiverged.Error()
+	case s.Peers+1 < e.Quorum():
+		return false, fmt.Sprintf("connected to %d of %d members, %d are needed with this one", s.Peers, e.N()-1, e.Quorum())
+	case s.Leader != n.cfg.Self && !n.network.Alive(int(s.Leader)-1):
+		return false, fmt.Sprintf("not connected to the leader, member %d", s.Leader)
+	case behind > uint64(e.Parameters.Checkpoint):
+		return false, fmt.Sprintf("%d slots behind", behind)
+	case s.stuckTicks > stuckTicks:
+		return false, fmt.Sprintf("%d requests wait, and nothing was executed for %d ms", s.PoolTransactions, s.stuckTicks*bft.TickMillis)
+	}
+	return true, ""
+}
+
+// Status is one consistent moment.
+func (n *Node) Status() Status {
+	s := n.snapshot.p.Load().Status
+	select {
+	case <-n.stopping:
+		s.Ready, s.Why = false, ErrStopping.Error()
+	default:
+	}
+	return s
+}
+
+// Ready says whether the node is caught up and able to commit, and if not, why.
+func (n *Node) Ready() (bool, string) {
+	s := n.Status()
+	return s.Ready, s.Why
+}
+
+// report puts what happened into the log.
+func (n *Node) report(notes []bft.Note) {
+	for _, note := range notes {
+		switch note := note.(type) {
+		case bft.Unused:
+			n.log.Debug("message of no use", "kind", note.Message.Body.Kind(), "member", note.Message.Author, "reason", note.Reason)
+		case bft.StableAt:
+			n.log.Info("checkpoint is stable", "seq", note.Seq)
+		case bft.DecidedSlot:
+			n.log.Debug("decided", "seq", note.Seq, "batch", note.Batch.Short(), "learned", note.Learned)
+		}
+	}
+}
