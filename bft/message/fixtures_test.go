@@ -1,0 +1,67 @@
+package message
+
+import (
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/crypto"
+)
+
+var testScheme = crypto.Modelled([32]byte{1})
+
+func key(i byte) crypto.PrivateKey { return testKeys[i] }
+
+var testKeys = func() (keys [10]crypto.PrivateKey) {
+	for i := range keys {
+		keys[i] = crypto.NewPrivateKey([32]byte{byte(i)})
+	}
+	return keys
+}()
+
+func testEpoch() *epoch.Epoch {
+	e := &epoch.Epoch{
+		Chain: crypto.Hash("test/chain"), ID: crypto.Hash("test/epoch"), Mode: epoch.Byzantine,
+		Parameters: epoch.DefaultParameters(),
+	}
+	for i := range byte(4) {
+		e.Members = append(e.Members, epoch.Member{Key: key(i + 1).Public()})
+	}
+	return e
+}
+
+func request(nonce uint64, operation string) *Request {
+	return NewRequest(testScheme, key(9), crypto.Hash("test/chain"), nonce, 1000, []byte(operation))
+}
+
+// samples has a body of every kind, in each form that matters.
+func samples() []Body {
+	batch := NewBatch(1234, []*Request{request(1, "put"), request(2, "")})
+	vote := Vote{View: 3, Seq: 7, Digest: batch.Digest()}
+	return []Body{
+		&PrePrepare{vote, batch},
+		&Prepare{vote},
+		&Commit{vote},
+		&Attestation{Seq: 64, Header: crypto.Hash("test/header")},
+		&Status{View: 1, Delivered: 2, Acknowledged: 3, Stable: 4, Progress: []Phase{Empty, Accepted, Prepared, Decided}},
+		&Status{},
+		&Want{From: 5, To: 9},
+		&Have{Blocks: [][]byte{[]byte("a block"), {}}, Checkpoint: []byte("a checkpoint")},
+		&Have{},
+		&Bundle{batch.Requests},
+		&Bundle{},
+	}
+}
+
+func sign(b Body) *Signed { return Sign(testScheme, key(2), testEpoch(), 2, b) }
+
+func encode(m *Signed) []byte {
+	var w Writer
+	m.Encode(&w)
+	return w.Bytes()
+}
+
+// again lays a message out from its fields, as if nothing of its bytes had been kept.
+func again(m *Signed) []byte {
+	e := &epoch.Epoch{Chain: m.Chain, ID: m.Epoch, Mode: m.Mode}
+	fresh := Sign(testScheme, key(2), e, m.Author, m.Body)
+	fresh.Signature = m.Signature
+	return encode(fresh)
+}
