@@ -70,6 +70,12 @@ type Effects struct {
 	Notes        []Note             // what happened and why, if Config.Notes asks for it
 }
 
+// None says whether there is nothing to carry out, as after most ticks.
+func (e *Effects) None() bool {
+	return len(e.Persist) == 0 && e.Enter == nil && len(e.Send) == 0 && len(e.Execute) == 0 && len(e.Answer) == 0 &&
+		e.Acknowledged == nil && len(e.Read) == 0 && !e.Trim && e.Halt == nil && len(e.Notes) == 0
+}
+
 // Execution is a decided batch in its place.
 type Execution struct {
 	Seq   epoch.Seq

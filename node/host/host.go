@@ -82,7 +82,11 @@ type Released struct {
 // Step has the replica take in an event. What it wants done is staged.
 func (h *Host) Step(e bft.Event) { h.stage(h.replica.Step(e)) }
 
-func (h *Host) stage(e bft.Effects) { h.staged = append(h.staged, e) }
+func (h *Host) stage(e bft.Effects) {
+	if !e.None() {
+		h.staged = append(h.staged, e)
+	}
+}
 
 // Take is the next group to write, or nil if one is being written or nothing is staged.
 func (h *Host) Take() *Group {
