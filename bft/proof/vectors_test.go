@@ -1,0 +1,297 @@
+package proof_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/statemachine"
+)
+
+var update = flag.Bool("update", false, "rewrite docs/protocol/vectors")
+
+// A vector has what goes in and the bytes that must come out, so that another language can check itself against it.
+// Keys are made from seeds of 32 bytes; 64-bit numbers are strings, bytes lower-case hexadecimal.
+type vector struct {
+	Name  string            `json:"name"`
+	Input map[string]any    `json:"input"`
+	Bytes map[string]string `json:"bytes"`
+}
+
+type in = map[string]any
+
+func num[N ~uint64 | ~int64 | ~uint32 | ~int](n N) string { return fmt.Sprint(n) }
+
+func hexed(b []byte) string { return hex.EncodeToString(b) }
+
+func seed(i int) string { return hexed(append([]byte{byte(i)}, make([]byte, 31)...)) }
+
+// The vectors are what the code writes, and ed25519 is what signs them: bytes that move by accident are seen here.
+//
+// case A11; case D5; any change of a layout, a domain or a tag turns it red.
+func TestVectors(t *testing.T) {
+	for file, vectors := range map[string][]vector{
+		"transactions.json": transactionVectors(),
+		"batches.json":      batchVectors(),
+		"messages.json":     messageVectors(t),
+		"headers.json":      headerVectors(),
+		"results.json":      resultVectors(t),
+		"state.json":        stateVectors(),
+		"genesis.json":      genesisVectors(),
+		"receipts.json":     receiptVectors(t),
+	} {
+		path := filepath.Join("../../docs/protocol/vectors", file)
+		want, err := json.MarshalIndent(vectors, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, '\n')
+		if *update {
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		got, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: is not what the code writes. If the layout was meant to change: go test ./bft/proof -run Vectors -update, and read the difference", file)
+		}
+	}
+}
+
+func signedRequest(nonce uint64, last uint64, operation string) *message.Request {
+	return message.NewRequest(crypto.Ed25519(), keys[0], genesis(4).Digest(), nonce, last, []byte(operation))
+}
+
+func transactionVectors() (vectors []vector) {
+	for _, c := range []struct {
+		nonce, last uint64
+		operation   string
+	}{{1, 1000, "put greeting hello"}, {1<<64 - 1, 1<<64 - 1, ""}} {
+		q := signedRequest(c.nonce, c.last, c.operation)
+		vectors = append(vectors, vector{
+			Name: "transaction with nonce " + num(c.nonce),
+			Input: in{
+				"chain": q.Chain.String(), "sender_seed": seed(0), "nonce": num(c.nonce), "last": num(c.last),
+				"operation": hexed(q.Operation),
+			},
+			Bytes: map[string]string{
+				"sender": q.Sender.String(), "signed": hexed(q.Claim().Message), "signature": q.Signature.String(),
+				"transaction": hexed(q.Bytes()), "id": q.ID().String(), "body_digest": q.Body().String(),
+			},
+		})
+	}
+	return vectors
+}
+
+func testBatch() *message.Batch {
+	return message.NewBatch(1_700_000_000_123, []*message.Request{signedRequest(1, 1000, "put greeting hello"), signedRequest(2, 1000, "")})
+}
+
+func batchVectors() (vectors []vector) {
+	for name, b := range map[string]*message.Batch{"batch of two": testBatch()} {
+		var w message.Writer
+		b.Encode(&w)
+		var txs, bodies []string
+		for _, q := range b.Requests {
+			txs, bodies = append(txs, hexed(q.Bytes())), append(bodies, q.Body().String())
+		}
+		vectors = append(vectors, vector{
+			Name: name, Input: in{"time": num(b.Time), "transactions": txs, "body_digests": bodies},
+			Bytes: map[string]string{"batch": hexed(w.Bytes()), "digest": b.Digest().String()},
+		})
+	}
+	return vectors
+}
+
+func messageVectors(t *testing.T) (vectors []vector) {
+	e := genesis(4).Epoch()
+	b := testBatch()
+	vote := message.Vote{View: 3, Seq: 7, Digest: b.Digest()}
+	input := in{"view": "3", "seq": "7", "batch_digest": b.Digest().String()}
+	var w message.Writer
+	b.Encode(&w)
+	h := testHeader()
+	for _, c := range []struct {
+		body  message.Body
+		input in
+	}{
+		{&message.PrePrepare{Vote: vote, Batch: b}, in{"view": "3", "seq": "7", "batch": hexed(w.Bytes())}},
+		{&message.Prepare{Vote: vote}, input},
+		{&message.Commit{Vote: vote}, input},
+		{attestation(h), in{"seq": num(h.Seq), "header_digest": h.Digest().String()}},
+		{&message.Status{View: 3, Delivered: 64, Acknowledged: 63, Stable: 0, Progress: []message.Phase{3, 2, 1, 0}},
+			in{"view": "3", "delivered": "64", "acknowledged": "63", "stable": "0", "progress": []int{3, 2, 1, 0}}},
+		{&message.Want{From: 5, To: 36}, in{"from": "5", "to": "36"}},
+		{&message.Have{Blocks: [][]byte{{1, 2, 3}}, Checkpoint: []byte{4, 5}}, in{"blocks": []string{"010203"}, "checkpoint": "0405"}},
+		{&message.Bundle{Requests: b.Requests[:1]}, in{"transactions": []string{hexed(b.Requests[0].Bytes())}}},
+	} {
+		m := message.Sign(crypto.Ed25519(), keys[2], e, 2, c.body)
+		if !crypto.Ed25519().Verify(m.Claim(e)) {
+			t.Errorf("%s: its own signature does not hold", c.body.Kind())
+		}
+		var wire message.Writer
+		m.Encode(&wire)
+		whole := in{"chain": m.Chain.String(), "epoch": m.Epoch.String(), "mode": "1", "kind": strconv.Itoa(int(c.body.Kind())),
+			"author": "2", "author_seed": seed(2)}
+		for k, v := range c.input {
+			whole[k] = v
+		}
+		vectors = append(vectors, vector{
+			Name: c.body.Kind().String(), Input: whole,
+			Bytes: map[string]string{
+				"signed": hexed(m.Bytes), "signature": m.Signature.String(), "attached": hexed(m.Attached), "wire": hexed(wire.Bytes()),
+			},
+		})
+	}
+	return vectors
+}
+
+func testHeader() proof.Header {
+	g := genesis(4)
+	parent := g.Header()
+	return proof.Header{
+		Epoch: g.Digest(), Seq: 1, Parent: parent.Digest(), Batch: testBatch().Digest(),
+		Results: statemachine.ResultsRoot(outcomes()), State: statemachine.NextState(crypto.Digest{}, 1, writes()),
+		Time: 1_700_000_000_123,
+	}
+}
+
+func headerVector(name string, h proof.Header) vector {
+	var w message.Writer
+	h.Encode(&w)
+	return vector{
+		Name: name,
+		Input: in{"epoch": h.Epoch.String(), "seq": num(h.Seq), "parent": h.Parent.String(), "batch": h.Batch.String(),
+			"results": h.Results.String(), "state": h.State.String(), "time": num(h.Time), "next_epoch": h.NextEpoch.String()},
+		Bytes: map[string]string{"header": hexed(w.Bytes()), "digest": h.Digest().String()},
+	}
+}
+
+func headerVectors() []vector {
+	return []vector{headerVector("the genesis's header", genesis(4).Header()), headerVector("the first header", testHeader())}
+}
+
+func outcomes() []statemachine.Outcome {
+	b := testBatch()
+	return []statemachine.Outcome{
+		{ID: b.Requests[0].ID(), Status: statemachine.Applied, Seq: 1, Result: []byte("done")},
+		{ID: b.Requests[1].ID(), Status: statemachine.Failed, Code: 7, Seq: 1},
+		{ID: b.Requests[0].ID(), Status: statemachine.Duplicate, Seq: 1},
+	}
+}
+
+// The results root commits to a leaf that the state machine lays out and a receipt's reader lays out again: the two
+// packages may not import each other, so here is where they are held together.
+func resultVectors(t *testing.T) (vectors []vector) {
+	all := outcomes()
+	for n := range len(all) + 1 {
+		var results []in
+		leaves := map[string]string{"root": statemachine.ResultsRoot(all[:n]).String()}
+		for i, o := range all[:n] {
+			r := proof.Result{ID: o.ID, Status: uint8(o.Status), Code: uint16(o.Code), Seq: epoch.Seq(o.Seq), Value: o.Result}
+			if !bytes.Equal(r.Leaf(), statemachine.Leaf(o)) {
+				t.Errorf("result %d: the receipt's leaf is not the state machine's", i)
+			}
+			leaves[fmt.Sprintf("leaf_%d", i)] = hexed(r.Leaf())
+			results = append(results, in{"id": o.ID.String(), "status": strconv.Itoa(int(o.Status)), "code": strconv.Itoa(int(o.Code)),
+				"seq": num(o.Seq), "result": hexed(o.Result)})
+		}
+		vectors = append(vectors, vector{Name: fmt.Sprintf("%d results", n), Input: in{"results": results}, Bytes: leaves})
+	}
+	return vectors
+}
+
+func writes() []statemachine.Write {
+	return []statemachine.Write{
+		{Key: []byte("a"), Value: []byte("one")}, {Key: []byte("b"), Delete: true}, {Key: []byte("c"), Value: []byte{}},
+	}
+}
+
+func stateVectors() (vectors []vector) {
+	state := crypto.Digest{}
+	for seq := range uint64(3) {
+		ws := writes()[:3-seq]
+		if seq == 1 {
+			ws = nil
+		}
+		entries := []in{}
+		for _, w := range ws {
+			e := in{"key": hexed(w.Key), "delete": w.Delete}
+			if !w.Delete {
+				e["value"] = hexed(w.Value)
+			}
+			entries = append(entries, e)
+		}
+		next := statemachine.NextState(state, seq+1, ws)
+		vectors = append(vectors, vector{
+			Name:  fmt.Sprintf("slot %d writes %d keys", seq+1, len(ws)),
+			Input: in{"before": state.String(), "seq": num(seq + 1), "writes": entries},
+			Bytes: map[string]string{"state": next.String()},
+		})
+		state = next
+	}
+	return vectors
+}
+
+func genesisVectors() []vector {
+	g := genesis(4)
+	text, err := json.Marshal(g)
+	if err != nil {
+		panic(err) // of text and numbers only
+	}
+	file := in{}
+	if err := json.Unmarshal(text, &file); err != nil {
+		panic(err)
+	}
+	var w message.Writer
+	proof.EncodeEpoch(&w, g.Epoch())
+	return []vector{{Name: "a genesis", Input: in{"genesis": file},
+		Bytes: map[string]string{"digest": g.Digest().String(), "epoch": hexed(w.Bytes())}}}
+}
+
+func receiptVectors(t *testing.T) []vector {
+	r, e := receipt(genesis(4))
+	var headers, votes []string
+	for i := range r.Headers {
+		var w message.Writer
+		r.Headers[i].Encode(&w)
+		headers = append(headers, hexed(w.Bytes()))
+	}
+	for i, v := range r.Attestations {
+		v = message.Sign(crypto.Ed25519(), keys[v.Author], e, v.Author, v.Body)
+		r.Attestations[i] = v
+		var w message.Writer
+		v.EncodeDetached(&w)
+		votes = append(votes, hexed(w.Bytes()))
+	}
+	if err := r.Verify(e, crypto.Ed25519(), e.Quorum()); err != nil {
+		t.Error(err)
+	}
+	var path []string
+	for _, d := range r.Path {
+		path = append(path, d.String())
+	}
+	return []vector{{
+		Name: "a receipt that a quorum vouches for",
+		Input: in{"genesis": genesis(4).Digest().String(), "index": num(r.Index), "count": num(r.Count), "path": path,
+			"headers": headers, "attestations": votes},
+		Bytes: map[string]string{"leaf": hexed(r.Result.Leaf()), "root": r.Headers[0].Results.String()},
+	}}
+}
