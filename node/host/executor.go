@@ -8,7 +8,10 @@ import (
 )
 
 // Executor applies decided batches to the machine. It belongs to the machine's goroutine, if there is one.
-type Executor struct{ state *statemachine.Replicated }
+type Executor struct {
+	state      *statemachine.Replicated
+	checkpoint epoch.Seq // K
+}
 
 // Result is what came of a batch.
 type Result struct {
@@ -50,8 +53,16 @@ func (x *Executor) run(b bft.Execution) (Result, error) {
 	}, nil
 }
 
-// Commit makes what was executed through seq durable. An error is final.
-func (x *Executor) Commit(seq epoch.Seq) error { return x.state.Commit(uint64(seq)) }
+// Commit makes what was executed through seq durable. Several batches may share one commit, and only the state at its end
+// can be read later, so a commit ends at every checkpoint. An error is final.
+func (x *Executor) Commit(seq epoch.Seq) error {
+	for c := epoch.Seq(x.state.Committed().Seq)/x.checkpoint*x.checkpoint + x.checkpoint; c < seq; c += x.checkpoint {
+		if err := x.state.Commit(uint64(c)); err != nil {
+			return err
+		}
+	}
+	return x.state.Commit(uint64(seq))
+}
 
 // Limits are the bounds on execution that an epoch's parameters set.
 func Limits(p epoch.Parameters) statemachine.Limits {

@@ -90,7 +90,7 @@ func (b *boot) visit(at store.Position, r store.Record, live bool) error {
 
 func (b *boot) open(cfg Config) (*Host, error) {
 	blocks := &Blocks{log: b.w.log, index: b.w.blocks}
-	executor := &Executor{state: cfg.State}
+	executor := &Executor{state: cfg.State, checkpoint: epoch.Seq(cfg.Genesis.Parameters.Checkpoint)}
 	if err := executor.catchUp(blocks, b.head); err != nil {
 		return nil, err
 	}
