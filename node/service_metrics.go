@@ -17,7 +17,6 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 	in, out  flow
-	refused  prometheus.Counter
 	syncs    prometheus.Counter
 	panics   prometheus.Counter
 }
@@ -39,9 +38,6 @@ var kinds = [...]message.Kind{
 func newMetrics(status func() Status, signatures func() (made, verified uint64)) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "quorate_messages_refused_total", Help: "Frames that were no valid message of a member.",
-		}),
 		syncs: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "quorate_log_syncs_total", Help: "Syncs of the log: one for each group of records.",
 		}),
@@ -58,7 +54,7 @@ func newMetrics(status func() Status, signatures func() (made, verified uint64))
 	m.in = newFlow(messages, bytes, "in")
 	m.out = newFlow(messages, bytes, "out")
 	m.registry.MustRegister(
-		m.refused, m.syncs, m.panics, messages, bytes,
+		m.syncs, m.panics, messages, bytes,
 		newStatusCollector(status, signatures),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
