@@ -38,6 +38,7 @@ type auditor struct {
 	expired  map[crypto.Digest]bool // the clients were told that these will never be executed
 	acks     []ack
 	hosts    []witness // by member
+	twice    int       // transactions that were ordered again after they had been executed
 }
 
 // slot is what is known of one.
@@ -232,6 +233,11 @@ func (a *auditor) open(e bft.Execution) error {
 		s.txs = append(s.txs, t)
 	}
 	s.outcomes, s.state = a.model.execute(uint64(e.Seq), s.txs)
+	for i := range s.outcomes {
+		if s.outcomes[i].Status == statemachine.Duplicate {
+			a.twice++
+		}
+	}
 	a.slots = append(a.slots, s)
 	return nil
 }
@@ -355,6 +361,11 @@ func (a *auditor) final(id epoch.ReplicaID, blocks *host.Blocks) error {
 			held[ack{q.ID(), seq}] = true
 		}
 	}
+	return a.holds(held)
+}
+
+// holds says whether every acknowledged transaction is at its slot.
+func (a *auditor) holds(held map[ack]bool) error {
 	for _, k := range a.acks {
 		if !held[k] {
 			return breaks("durability", "transaction %s was acknowledged at slot %d, which does not hold it", k.id.Short(), k.seq)

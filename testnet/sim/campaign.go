@@ -1,9 +1,13 @@
 package sim
 
 import (
+	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/quorate/quorate/crypto"
 )
 
 // Totals are what many worlds came to. The zero Totals are those of none; worlds may be added in any order.
@@ -14,8 +18,8 @@ type Totals struct {
 	Counts   Counts
 	Failures []*Violation // in ascending order of seeds
 
-	commits []int // of each world
-	short   bool  // some worlds were cut short by Options.Steps
+	runs    []Report
+	options Options
 }
 
 // Campaign runs the worlds of o.From and the o.Seeds-1 seeds after it. each, if there is one, is told of every world.
@@ -31,24 +35,19 @@ func Campaign(o Options, each func(Report)) *Totals {
 	return t
 }
 
-// Add adds a world that was run with these options.
+// Add adds a world that was run with these options, the same for all.
 func (t *Totals) Add(r Report, o Options) {
+	t.options = o
 	t.Worlds++
 	if r.Ed25519 {
 		t.Ed25519++
 	}
 	t.Micros += r.Micros
 	t.Counts.add(&r.Counts)
-	t.commits = append(t.commits, r.Counts.Commits)
-	t.short = t.short || o.Steps > 0
+	t.runs = append(t.runs, r)
 	if r.Violation != nil {
 		t.Failures = append(t.Failures, r.Violation)
-		slices.SortFunc(t.Failures, func(a, b *Violation) int {
-			if a.Seed < b.Seed {
-				return -1
-			}
-			return 1
-		})
+		slices.SortFunc(t.Failures, func(a, b *Violation) int { return cmp.Compare(a.Seed, b.Seed) })
 	}
 }
 
@@ -57,16 +56,31 @@ const minCommits = 50
 
 // MedianCommits is that of the worlds, or the lower of two.
 func (t *Totals) MedianCommits() int {
-	if len(t.commits) == 0 {
+	if len(t.runs) == 0 {
 		return 0
 	}
-	return slices.Sorted(slices.Values(t.commits))[(len(t.commits)-1)/2]
+	commits := make([]int, len(t.runs))
+	for i := range t.runs {
+		commits[i] = t.runs[i].Counts.Commits
+	}
+	slices.Sort(commits)
+	return commits[(len(commits)-1)/2]
+}
+
+// Digest is over the digests of all worlds, in the order of their seeds.
+func (t *Totals) Digest() crypto.Digest {
+	runs := slices.SortedFunc(slices.Values(t.runs), func(a, b Report) int { return cmp.Compare(a.Seed, b.Seed) })
+	var all []byte
+	for i := range runs {
+		all = append(all, runs[i].Digest[:]...)
+	}
+	return sha256.Sum256(all)
 }
 
 // Untested says what the worlds promise and did not do; nil if nothing is missing. Worlds that were cut short promise
 // nothing.
 func (t *Totals) Untested() []string {
-	if t.short {
+	if t.options.Steps > 0 {
 		return nil
 	}
 	var missing []string
@@ -90,8 +104,9 @@ func (t *Totals) Print(out io.Writer) error {
 	}
 	b = fmt.Appendf(b, "%12d  worlds, %d of them with ed25519, %.1f cluster-hours, median of %d commits\n",
 		t.Worlds, t.Ed25519, float64(t.Micros)/float64(3600*second), t.MedianCommits())
+	b = fmt.Appendf(b, "%12s  digest of all traces\n", t.Digest().Short())
 	for _, v := range t.Failures {
-		b = fmt.Appendf(b, "FAILED  %v\n        repeat: %s\n", v, Reproducer(v.Seed, Options{}))
+		b = fmt.Appendf(b, "FAILED  %v\n        repeat: %s\n", v, Reproducer(v.Seed, t.options))
 	}
 	if len(t.Failures) == 0 {
 		for _, what := range t.Untested() {

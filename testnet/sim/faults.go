@@ -12,8 +12,8 @@ const healTime = 15 * second
 
 func drawPlan(c chance) plan {
 	return plan{
-		until: c.between(60*second, 75*second),
-		mean:  c.between(2*second, 5*second),
+		until: c.between(60*second, 66*second),
+		mean:  c.between(2*second, 6*second),
 		crash: c.permille(150),
 	}
 }
@@ -38,7 +38,7 @@ func (w *World) fault() {
 		return
 	}
 	w.after(w.ofFaults.about(w.plan.mean), nil, faults, 1, w.fault)
-	switch w.ofFaults.pick(50, 20, 15, 15) {
+	switch w.ofFaults.pick(45, 15, 10, 30) {
 	case 0:
 		w.crashSome(1)
 	case 1:
@@ -66,14 +66,14 @@ func (w *World) isolate() {
 
 func (w *World) crashSome(most int) {
 	for range most {
-		w.nodes[w.ofFaults.IntN(len(w.nodes))].doomed(point(w.ofFaults.IntN(int(points))))
+		w.nodes[w.ofFaults.IntN(len(w.nodes))].doomed(w.drawPoint())
 	}
 }
 
 // crashAll is a power cut: at one instant, or each node at the next moment of some kind.
 func (w *World) crashAll() {
 	w.counts.AllCrashes++
-	at := point(w.ofFaults.IntN(int(points)))
+	at := w.drawPoint()
 	w.tell(nil, "all crash")
 	for _, n := range w.nodes {
 		n.doomed(at)
@@ -91,8 +91,9 @@ const (
 	afterSend        // to all of them, and nothing else was done
 	afterExecute
 	afterCommit
-	points
 )
+
+func (w *World) drawPoint() point { return point(w.ofFaults.pick(2, 5, 2, 2, 2, 2, 1)) }
 
 // patience is how long a doomed node waits for its moment.
 const patience = 300 * milli
@@ -135,7 +136,8 @@ func (n *node) crash() {
 	n.work, n.working = nil, false
 	unsynced := n.writing
 	n.writing = false
-	how := c.pick(15, 35, 10, 40)
+	how := c.pick(15, 40, 5, 40)
+	lost := false
 	if how == 0 {
 		n.disk.Kill()
 		w.tell(n, "is killed")
@@ -150,7 +152,7 @@ func (n *node) crash() {
 				return c.IntN(choices)
 			}
 		})
-		if loss.Lost+loss.Torn+loss.Names > 0 {
+		if lost = loss.Lost+loss.Torn+loss.Names > 0; lost {
 			w.counts.LostCrashes++
 		}
 		groups := 0
@@ -164,7 +166,9 @@ func (n *node) crash() {
 			w.tell(n, "loses the last %d commits of its machine", n.since+1)
 		}
 	}
-	w.broken(n, n.auditMemory())
+	if lost {
+		w.broken(n, n.auditMemory())
+	}
 	if !w.healed {
 		w.after(n.downtime(), n, restarts, 0, n.restart)
 	}

@@ -1,27 +1,155 @@
 package sim
 
 import (
+	"bytes"
 	"os"
-	"strconv"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
 	"testing"
 )
 
-func TestWorlds(t *testing.T) {
-	if s := os.Getenv("SEED"); s != "" {
-		seed, _ := strconv.ParseUint(s, 10, 64)
-		r := Run(seed, Options{Trace: os.Stdout})
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // worlds are small and short-lived: most of the time would go into collecting them
+	os.Exit(m.Run())
+}
+
+// The seeds that every change is tried on. One of them, 50, uses real signatures.
+const (
+	firstFixed = 21
+	fixedSeeds = 40
+)
+
+// case F1, F11, F12, F14, F15, M5, N2, N3, N18. Breaks when: anything in testnet/mutants is planted.
+func TestTheFixedSeedsPass(t *testing.T) {
+	totals := &Totals{}
+	for seed := uint64(firstFixed); seed < firstFixed+fixedSeeds; seed++ {
+		r := Run(seed, Options{})
+		totals.Add(r, Options{})
 		if r.Violation != nil {
-			t.Fatal(r.Violation)
+			t.Fatalf("%v\nrepeat: %s", r.Violation, Reproducer(seed, Options{}))
 		}
-		return
 	}
-	n := 40
-	if s := os.Getenv("SEEDS"); s != "" {
-		n, _ = strconv.Atoi(s)
+	// case M4
+	if missing := totals.Untested(); missing != nil {
+		t.Fatalf("not tested: %s", strings.Join(missing, ", "))
 	}
-	totals := Campaign(Options{From: 1, Seeds: n}, nil)
-	totals.Print(os.Stdout)
-	if len(totals.Failures) > 0 {
-		t.Fatal("failed")
+	if totals.Ed25519 == 0 {
+		t.Fatal("no world had real signatures")
+	}
+}
+
+// case M2. Breaks when: something under bft, node/host, store, statemachine or here depends on the order of a map, a
+// goroutine, or the time of day.
+func TestTheSameSeedTwiceIsTheSameRun(t *testing.T) {
+	for _, seed := range []uint64{1, 2, 3, 50} {
+		before := runtime.GOMAXPROCS(1)
+		one := Run(seed, Options{})
+		runtime.GOMAXPROCS(max(4, before))
+		var story bytes.Buffer
+		two := Run(seed, Options{Trace: &story})
+		runtime.GOMAXPROCS(before)
+		if one.Digest != two.Digest || one.Counts != two.Counts {
+			t.Errorf("seed %d: %s and %s", seed, one.Digest.Short(), two.Digest.Short())
+		}
+		for _, want := range []string{"node1 proposes batch", "prepares slot", "attests header", "crashes:", "is cut off", "all faults end"} {
+			if !strings.Contains(story.String(), want) {
+				t.Errorf("seed %d: the story has no %q", seed, want)
+			}
+		}
+	}
+}
+
+// Breaks when: a concern draws from another's stream, or the digest does not cover the events.
+func TestOtherSeedsAreOtherRuns(t *testing.T) {
+	if one, two := Run(1, Options{}), Run(2, Options{}); one.Digest == two.Digest {
+		t.Fatal("two seeds have one digest")
+	}
+}
+
+func TestAWorldHasAsManyNodesAsItIsTold(t *testing.T) {
+	for n := MinNodes; n <= MaxNodes; n++ {
+		if r := Run(7, Options{Nodes: n, Steps: 3000}); r.Nodes != n || r.Violation != nil {
+			t.Errorf("%d nodes, want %d; %v", r.Nodes, n, r.Violation)
+		}
+	}
+}
+
+// Breaks when: Steps does not end the faults.
+func TestAWorldThatIsCutShortHealsEarly(t *testing.T) {
+	r := Run(7, Options{Steps: 2000})
+	if r.Violation != nil || r.Micros > 40*second {
+		t.Fatalf("it took %s; %v", clock(r.Micros), r.Violation)
+	}
+}
+
+func TestOptionsThatMakeNoWorldAreRefused(t *testing.T) {
+	for _, o := range []Options{{Nodes: 3}, {Nodes: 8}, {Seeds: -1}, {Steps: -1}} {
+		if o.Check() == nil {
+			t.Errorf("%+v passed", o)
+		}
+	}
+	if err := (Options{Seeds: 1000, Nodes: 6}).Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// full is a campaign of one world in which everything has happened.
+func full() Report {
+	r := Report{Seed: 1}
+	for _, f := range r.Counts.fields() {
+		*f.n = 60
+	}
+	return r
+}
+
+// case M4. Breaks when: a kind is left out of the verdict, or the median is not looked at.
+func TestACampaignThatTestedNothingIsRed(t *testing.T) {
+	r := full()
+	var all Totals
+	all.Add(r, Options{})
+	if missing := all.Untested(); missing != nil {
+		t.Fatalf("everything happened, and still: %v", missing)
+	}
+	for i, f := range r.Counts.fields() {
+		t.Run(f.name, func(t *testing.T) {
+			lacking := full()
+			*lacking.Counts.fields()[i].n = 0
+			var totals Totals
+			totals.Add(lacking, Options{})
+			if !slices.Contains(totals.Untested(), "no "+f.name) {
+				t.Fatalf("nothing says that there was none: %v", totals.Untested())
+			}
+		})
+	}
+	few := full()
+	few.Counts.Commits = minCommits - 1
+	var totals Totals
+	totals.Add(full(), Options{})
+	totals.Add(few, Options{})
+	totals.Add(few, Options{})
+	if totals.Untested() == nil {
+		t.Fatal("the median world had too few commits, and nothing says so")
+	}
+}
+
+// Breaks when: a failure is printed without what repeats it.
+func TestAFailureIsPrintedWithItsReproducer(t *testing.T) {
+	r := full()
+	r.Violation = &Violation{Seed: 17, Micros: 12_345_000, Node: 3, Checker: "agreement", Text: "two headers"}
+	var totals Totals
+	totals.Add(r, Options{Nodes: 5})
+	var out bytes.Buffer
+	if err := totals.Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"seed 17, 12.345s, node3: agreement: two headers",
+		"quorate sim --seeds 1 --from 17 --nodes 5",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, out.String())
+		}
 	}
 }

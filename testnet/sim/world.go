@@ -44,6 +44,7 @@ type World struct {
 
 	ofDisks, ofMachines, ofClients, ofFaults, ofCrashes chance
 
+	acting    *node // whom the present event happens to
 	healed    bool
 	over      bool
 	violation *Violation
@@ -125,8 +126,8 @@ func limits(p *epoch.Parameters) statemachine.Limits {
 func (w *World) run() {
 	defer func() {
 		if why := recover(); why != nil {
-			w.broken(nil, breaks("invariant", "%v", why))
-			w.tell(nil, "%s", debug.Stack())
+			w.broken(w.acting, breaks("invariant", "%v", why))
+			w.tell(w.acting, "%s", debug.Stack())
 		}
 	}()
 	for _, n := range w.nodes {
@@ -148,12 +149,13 @@ func (w *World) run() {
 		}
 		w.counts.Events++
 		w.trace.event(e)
+		w.acting = e.node
 		e.act()
 		if w.steps > 0 && w.counts.Events >= w.steps {
 			w.heal()
 		}
 	}
-	w.counts.Commits = int(w.audit.last())
+	w.counts.Commits, w.counts.OrderedTwice = int(w.audit.last()), w.audit.twice
 }
 
 // after plans something that will happen to a node, or with nil to the world.
