@@ -1,0 +1,263 @@
+// Package audit checks from outside what a network promises: it reads the chains of all nodes and believes none of them.
+//
+// It counts quorums by its own formula and executes the chain again, so that what is wrong with the nodes' own checks does
+// not hide itself.
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+)
+
+// Chain is what one node holds.
+type Chain interface {
+	Last(context.Context) (epoch.Seq, error)                // the newest block, from 1; 0: none
+	Block(context.Context, epoch.Seq) (*proof.Block, error) // may be called by several at once
+}
+
+// DamageError says that a node holds something that cannot be what it was: a violation, not a node out of reach.
+type DamageError struct{ Err error }
+
+func (e *DamageError) Error() string { return e.Err.Error() }
+
+// Unwrap is what is wrong.
+func (e *DamageError) Unwrap() error { return e.Err }
+
+// Report is what an audit has found.
+type Report struct {
+	Blocks       epoch.Seq // of the longest chain
+	Transactions int       // in it
+	Executed     int       // of those: applied or failed
+	Acks         int       // lines that were looked for
+	Nodes        []Node
+	Violations   []string // at most maxViolations
+	More         int      // violations that were only counted
+}
+
+// Node is what was read of one node.
+type Node struct {
+	Last    epoch.Seq
+	Missing error // why it could not be read to its end; nil if it was
+}
+
+// maxViolations bounds how many violations are told; the others are counted.
+const maxViolations = 20
+
+// ahead is how many blocks of one node are fetched at once.
+const ahead = 32
+
+// Run audits chains, the i-th of which is that of member i+1. acks may be nil. The error is ctx's.
+func Run(ctx context.Context, g *proof.Genesis, chains []Chain, acks *Acks) (*Report, error) {
+	replay, err := newReplay(g)
+	if err != nil {
+		return nil, err
+	}
+	a := &auditor{genesis: g, epoch: g.Epoch(), scheme: crypto.Ed25519(), acks: acks, replay: replay,
+		vouched: make(map[crypto.Digest]struct{})}
+	if acks == nil {
+		a.acks = &Acks{}
+	}
+	nodes := make([]Node, len(chains))
+	var wg sync.WaitGroup
+	for i, c := range chains {
+		wg.Go(func() { nodes[i] = a.walk(ctx, i+1, c) })
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	a.report.Nodes = nodes
+	a.acknowledged()
+	a.report.Blocks, a.report.Transactions, a.report.Executed = a.replay.last(), a.replay.transactions, len(a.replay.executed)
+	a.report.Acks = len(a.acks.lines)
+	return &a.report, nil
+}
+
+type auditor struct {
+	genesis *proof.Genesis
+	epoch   *epoch.Epoch
+	scheme  crypto.Scheme
+	acks    *Acks
+
+	mu      sync.Mutex
+	report  Report
+	replay  *replay
+	vouched map[crypto.Digest]struct{} // transactions, with their signatures, whose signature holds
+}
+
+func (a *auditor) violation(node int, format string, args ...any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.violationLocked(node, fmt.Sprintf(format, args...))
+}
+
+func (a *auditor) violationLocked(node int, text string) {
+	if len(a.report.Violations) == maxViolations {
+		a.report.More++
+		return
+	}
+	a.report.Violations = append(a.report.Violations, fmt.Sprintf("node%d: %s", node, text))
+}
+
+// fetched is a block on its way.
+type fetched struct {
+	block *proof.Block
+	err   error
+}
+
+// walk checks one node's chain from its first block to its last.
+func (a *auditor) walk(ctx context.Context, node int, c Chain) Node {
+	last, err := c.Last(ctx)
+	if err != nil {
+		return a.unread(node, Node{Missing: err})
+	}
+	n := Node{Last: last}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pending := make(chan chan fetched, ahead)
+	go func() {
+		defer close(pending)
+		for seq := epoch.Seq(1); seq <= last; seq++ {
+			one := make(chan fetched, 1)
+			select {
+			case pending <- one:
+			case <-ctx.Done():
+				return
+			}
+			go func() {
+				b, err := c.Block(ctx, seq)
+				one <- fetched{b, err}
+			}()
+		}
+	}()
+	head := a.genesis.Header()
+	seq := epoch.Seq(0)
+	for one := range pending {
+		seq++
+		got := <-one
+		if got.err != nil {
+			n.Missing = fmt.Errorf("block %d: %w", seq, got.err)
+			return a.unread(node, n)
+		}
+		a.judge(node, seq, head, got.block)
+		head = got.block.Header
+	}
+	return n
+}
+
+// unread notes a node that could not be read to its end. Damage is a violation; the rest is not known.
+func (a *auditor) unread(node int, n Node) Node {
+	if damage := (*DamageError)(nil); errors.As(n.Missing, &damage) {
+		a.violation(node, "%v", n.Missing)
+	}
+	return n
+}
+
+// judge checks one block behind the header of the one before.
+func (a *auditor) judge(node int, seq epoch.Seq, before proof.Header, b *proof.Block) {
+	h := b.Header
+	switch {
+	case h.Seq != seq:
+		a.violation(node, "block %d: its header says %d", seq, h.Seq)
+	case h.Epoch != a.epoch.ID:
+		a.violation(node, "block %d: is of epoch %s, want %s", seq, h.Epoch.Short(), a.epoch.ID.Short())
+	case h.Parent != before.Digest():
+		a.violation(node, "block %d: its parent is %s, but the block before is %s", seq, h.Parent.Short(), before.Digest().Short())
+	case h.Time < before.Time:
+		a.violation(node, "block %d: its time is before that of the block before", seq)
+	case h.Batch != b.Batch.Digest():
+		a.violation(node, "block %d: its header names batch %s, but it holds %s", seq, h.Batch.Short(), b.Batch.Digest().Short())
+	}
+	if err := a.certified(b); err != nil {
+		a.violation(node, "block %d: certificate: %v", seq, err)
+	}
+	a.signed(node, b)
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.replay.take(b); err != nil {
+		a.violationLocked(node, err.Error())
+	}
+	a.sight(node, b)
+}
+
+// quorum is how many members it takes for any two such groups to share a correct one: more than (n+f)/2 of n members, of
+// whom f = ⌊(n-1)/3⌋ may lie; if they only stop, more than half.
+func quorum(mode epoch.Mode, n int) int {
+	lying := 0
+	if mode == epoch.Byzantine {
+		lying = (n - 1) / 3
+	}
+	for q := 1; ; q++ {
+		if 2*q > n+lying {
+			return q
+		}
+	}
+}
+
+// certified says why the certificate is no quorum's commits to the block.
+func (a *auditor) certified(b *proof.Block) error {
+	want := message.Vote{View: b.View, Seq: b.Header.Seq, Digest: b.Header.Batch}
+	var claims []crypto.Claim
+	members := make(map[epoch.ReplicaID]bool)
+	for _, v := range b.Certificate {
+		c, ok := v.Body.(*message.Commit)
+		switch {
+		case v.Chain != a.epoch.Chain || v.Epoch != a.epoch.ID || v.Mode != a.epoch.Mode:
+			return errors.New("a vote of another chain or epoch")
+		case !a.epoch.Has(v.Author):
+			return fmt.Errorf("a vote of %d, who is no member", v.Author)
+		case members[v.Author]:
+			return fmt.Errorf("two votes of %d", v.Author)
+		case !ok:
+			return fmt.Errorf("a %s of %d", v.Body.Kind(), v.Author)
+		case c.Vote != want:
+			return fmt.Errorf("the commit of %d is to something else", v.Author)
+		}
+		members[v.Author] = true
+		claims = append(claims, v.Claim(a.epoch))
+	}
+	if least := quorum(a.epoch.Mode, a.epoch.N()); len(members) < least {
+		return fmt.Errorf("%d members, want %d", len(members), least)
+	}
+	for i, holds := range a.scheme.VerifyBatch(claims) {
+		if !holds {
+			return fmt.Errorf("the signature of %d does not hold", b.Certificate[i].Author)
+		}
+	}
+	return nil
+}
+
+// signed checks the signatures of the block's transactions, each once however many nodes hold it.
+func (a *auditor) signed(node int, b *proof.Block) {
+	var fresh []*message.Request
+	var claims []crypto.Claim
+	a.mu.Lock()
+	for _, q := range b.Batch.Requests {
+		if _, known := a.vouched[q.Body()]; !known {
+			fresh = append(fresh, q)
+			claims = append(claims, q.Claim())
+		}
+	}
+	a.mu.Unlock()
+	holds := a.scheme.VerifyBatch(claims)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, q := range fresh {
+		switch {
+		case !holds[i]:
+			a.violationLocked(node, fmt.Sprintf("block %d: the signature of transaction %s does not hold", b.Header.Seq, q.ID()))
+		case q.Chain != a.epoch.Chain:
+			a.violationLocked(node, fmt.Sprintf("block %d: transaction %s is for chain %s", b.Header.Seq, q.ID(), q.Chain.Short()))
+		default:
+			a.vouched[q.Body()] = struct{}{}
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package audit
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/node/host"
+	"github.com/quorate/quorate/statemachine"
+	"github.com/quorate/quorate/statemachine/kv"
+)
+
+// replay executes the chain once more, on the first node's word that comes, and holds every node's headers against it.
+type replay struct {
+	state        *statemachine.Replicated
+	headers      []crypto.Digest // of the blocks from 1, as the first node has them
+	transactions int
+	executed     map[crypto.Digest]epoch.Seq // where each was applied or failed
+	nonces       map[nonce]crypto.Digest
+	broken       bool // the chain cannot be executed further
+}
+
+type nonce struct {
+	sender crypto.PublicKey
+	number uint64
+}
+
+func newReplay(g *proof.Genesis) (*replay, error) {
+	state, err := statemachine.Open(statemachine.NewMemory(), kv.Machine{}, host.Limits(g.Parameters))
+	if err != nil {
+		return nil, err
+	}
+	return &replay{state: state, executed: make(map[crypto.Digest]epoch.Seq), nonces: make(map[nonce]crypto.Digest)}, nil
+}
+
+func (r *replay) last() epoch.Seq { return epoch.Seq(len(r.headers)) }
+
+// commitEvery is after how many blocks the machine lets go of what a crash would lose, which here nobody fears.
+const commitEvery = 64
+
+// take compares a node's block with that of the first node to have it, or executes it.
+func (r *replay) take(b *proof.Block) error {
+	seq, digest := b.Header.Seq, b.Header.Digest()
+	switch {
+	case seq >= 1 && seq <= r.last():
+		if r.headers[seq-1] != digest {
+			return fmt.Errorf("block %d: agreement: its header is %s, another node's is %s", seq, digest.Short(), r.headers[seq-1].Short())
+		}
+		return nil
+	case r.broken || seq != r.last()+1:
+		return nil // has been told
+	}
+	r.headers = append(r.headers, digest)
+	batch := statemachine.Batch{Seq: uint64(seq), Time: b.Header.Time, Digest: b.Batch.Digest()}
+	for _, q := range b.Batch.Requests {
+		batch.Transactions = append(batch.Transactions, statemachine.Transaction{
+			ID: q.ID(), Sender: q.Sender, Nonce: q.Nonce, Last: q.Last, Operation: q.Operation,
+		})
+	}
+	done, err := r.state.Execute(batch)
+	if err == nil && seq%commitEvery == 0 {
+		err = r.state.Commit(uint64(seq))
+	}
+	if err != nil {
+		r.broken = true
+		return fmt.Errorf("block %d: cannot be executed: %w", seq, err)
+	}
+	r.transactions += len(done.Outcomes)
+	for i, o := range done.Outcomes {
+		if err := r.once(seq, batch.Transactions[i], o); err != nil {
+			return err
+		}
+	}
+	switch h := b.Header; {
+	case done.Mark.Results != h.Results:
+		return fmt.Errorf("block %d: its header says results %s, executed again they are %s", seq, h.Results.Short(), done.Mark.Results.Short())
+	case done.Mark.State != h.State:
+		return fmt.Errorf("block %d: its header says state %s, executed again it is %s", seq, h.State.Short(), done.Mark.State.Short())
+	}
+	return nil
+}
+
+// once notes an execution, of which there is one for an id and for a sender's nonce.
+func (r *replay) once(seq epoch.Seq, t statemachine.Transaction, o statemachine.Outcome) error {
+	if !o.Status.Executed() {
+		return nil
+	}
+	if first, again := r.executed[t.ID]; again {
+		return fmt.Errorf("block %d: exactly once: transaction %s was executed at %d", seq, t.ID, first)
+	}
+	place := nonce{t.Sender, t.Nonce}
+	if other, again := r.nonces[place]; again {
+		return fmt.Errorf("block %d: exactly once: transaction %s has nonce %d, as %s", seq, t.ID, t.Nonce, other)
+	}
+	r.executed[t.ID], r.nonces[place] = seq, t.ID
+	return nil
+}
