@@ -5,8 +5,12 @@ import (
 	"github.com/quorate/quorate/bft/message"
 )
 
-// helpAge is how old a slot is, in ticks, before anything of it is sent again: younger votes are still on their way.
-const helpAge = 10
+// A slot is so many ticks old before anything of it is sent again to a peer: younger votes are still on their way. Then
+// the pauses double, up to a bound: what a busy network is slow to deliver does not get through sooner in more copies.
+const (
+	helpAge   = 10
+	helpPause = 50
+)
 
 // Progress says how far the slots above the last delivered one are.
 func (in *Instance) Progress() []message.Phase {
@@ -26,9 +30,12 @@ func (in *Instance) Progress() []message.Phase {
 // Help sends a peer again what it lacks. Of slots that this replica has delivered it gets blocks instead, when it
 // asks: see bft/catchup.go.
 func (in *Instance) Help(peer epoch.ReplicaID, delivered epoch.Seq, progress []message.Phase) {
+	if delivered >= in.highest {
+		return // a claim, and perhaps the largest number there is
+	}
 	for seq := max(in.delivered, delivered) + 1; seq <= in.highest; seq++ {
 		s := in.at(seq)
-		if s == nil || s.age < helpAge {
+		if s == nil || s.phase == message.Empty || !s.mayHelp(peer, in.epoch.N()) {
 			continue
 		}
 		theirs := message.Empty
@@ -45,4 +52,17 @@ func (in *Instance) Help(peer epoch.ReplicaID, delivered epoch.Seq, progress []m
 			in.sendAgain(peer, s.commits.Of(in.self))
 		}
 	}
+}
+
+// mayHelp says whether it is time to send a peer again what it lacks of the slot, and counts it as done.
+func (s *slot) mayHelp(peer epoch.ReplicaID, members int) bool {
+	if s.helpAt == nil {
+		s.helpAt = make([]int, members)
+	}
+	at := &s.helpAt[peer-1]
+	if s.age < max(*at, helpAge) {
+		return false
+	}
+	*at = s.age + min(s.age, helpPause)
+	return true
 }

@@ -16,6 +16,8 @@ type slot struct {
 	phase message.Phase
 	age   int // ticks since something was first heard of it
 
+	helpAt []int // by member: the age from which it may be sent again what it lacks; nil: nobody was yet
+
 	proposal *message.Signed // the leader's PrePrepare; at the leader itself, once it has come back signed
 	batch    *message.Batch
 	prepares ordering.Tally // of backups; the leader's word is its proposal
