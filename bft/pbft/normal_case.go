@@ -106,6 +106,8 @@ func (in *Instance) openSlot(v message.Vote) (*slot, error) {
 		return nil, fmt.Errorf("for view %d, in view %d", v.View, in.view)
 	case !in.inWindow(v.Seq):
 		return nil, fmt.Errorf("slot %d is outside the window (%d, %d]", v.Seq, in.stable, in.stable+in.window())
+	case v.Seq <= in.delivered:
+		return nil, errDecided // perhaps by a block from elsewhere, of which no slot tells
 	}
 	s := in.open(v.Seq)
 	if s.phase == message.Decided {
