@@ -27,7 +27,7 @@ type bundle struct {
 
 // onSubmitted takes in what clients have handed to this replica.
 func (r *Replica) onSubmitted(requests []*message.Request) {
-	var fresh []*message.Request
+	var fresh, again []*message.Request
 	crowded := false
 	for _, q := range requests {
 		added, err := r.pool.add(q, r.self, r.ticks)
@@ -35,6 +35,11 @@ func (r *Replica) onSubmitted(requests []*message.Request) {
 			r.out.Answer = append(r.out.Answer, Answer{q, err})
 		}
 		if !added {
+			if r.pool.waits(q) {
+				// It came through another member before. That may have crashed since without a word to the leader, and
+				// nobody but the member it came through reminds the leader of a request.
+				again = append(again, q)
+			}
 			continue
 		}
 		fresh = append(fresh, q)
@@ -45,9 +50,10 @@ func (r *Replica) onSubmitted(requests []*message.Request) {
 			crowded = true
 		}
 	}
-	if !crowded {
-		r.tellLeader(fresh)
+	if crowded {
+		fresh = nil
 	}
+	r.tellLeader(append(fresh, again...))
 }
 
 // onBundle takes in what another member's clients have handed to it.

@@ -92,6 +92,11 @@ func (p *pool) holds(q *message.Request) bool {
 	return slices.ContainsFunc(p.slots[slotOf(q)], func(e *pooled) bool { return e.request.ID() == q.ID() })
 }
 
+// waits says whether a request is there and, as far as is known here, in no proposal.
+func (p *pool) waits(q *message.Request) bool {
+	return slices.ContainsFunc(p.slots[slotOf(q)], func(e *pooled) bool { return e.request.ID() == q.ID() && !e.proposed })
+}
+
 // add takes in a request that came through entry. It is false if the request is there already, or was executed a
 // moment ago; an error says that there is no room.
 func (p *pool) add(q *message.Request, entry epoch.ReplicaID, now uint64) (bool, error) {
