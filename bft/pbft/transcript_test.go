@@ -1,0 +1,313 @@
+package pbft
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/crypto"
+)
+
+// The transcripts in testdata tell what one replica remembers, says and decides, turn by turn. They are rewritten with
+// -rewrite, and read before they are committed.
+//
+//	new n=N self=I [window=L]               an instance; members are 1 to N, and 1 leads view 0
+//	propose B                               offers batch B
+//	pre-prepare|prepare|commit from=I seq=S batch=B [view=V]
+//	own                                     what was sent to all since the last own, signed, comes back
+//	tick N · learned seq=S batch=B · delivered S · stable S
+//	help peer=I delivered=S [progress=(…)]  as from the peer's Status; phases e a p d
+//	restart                                 another instance from the log alone
+//	look                                    what the instance says of itself
+func TestTranscripts(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		w := &world{t: t}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			w.t = t
+			return w.turn(d)
+		})
+	})
+}
+
+var (
+	scheme = crypto.Modelled([32]byte{1})
+	keys   = func() (keys [8]crypto.PrivateKey) {
+		for i := range keys {
+			keys[i] = crypto.NewPrivateKey([32]byte{byte(i)})
+		}
+		return keys
+	}()
+)
+
+type world struct {
+	t         *testing.T
+	epoch     *epoch.Epoch
+	self      epoch.ReplicaID
+	in        *Instance
+	batches   map[string]*message.Batch
+	log       []ordering.Record // all that was persisted
+	stable    epoch.Seq
+	delivered epoch.Seq
+	own       []message.Body // sent to all, and not come back yet
+}
+
+func (w *world) turn(d *datadriven.TestData) string {
+	var err error
+	var said string
+	switch d.Cmd {
+	case "new":
+		var n, self, window int
+		d.ScanArgs(w.t, "n", &n)
+		d.ScanArgs(w.t, "self", &self)
+		window = 8
+		d.MaybeScanArgs(w.t, "window", &window)
+		w.begin(n, epoch.ReplicaID(self), uint32(window))
+	case "propose":
+		if !w.in.Propose(w.batch(d.CmdArgs[0].Key)) {
+			said = "not now\n"
+		}
+	case "pre-prepare", "prepare", "commit":
+		err = w.in.Receive(w.message(d))
+	case "own":
+		for _, b := range w.own {
+			if e := w.in.Receive(w.sign(w.self, b)); e != nil {
+				said += fmt.Sprintf("own %s: %v\n", b.Kind(), e)
+			}
+		}
+		w.own = nil
+	case "tick":
+		for range number(w.t, d.CmdArgs[0].Key) {
+			w.in.Tick()
+		}
+	case "learned":
+		said = fmt.Sprintf("in the log: %v\n", w.in.Learned(w.seq(d), w.batch(arg(d, "batch")).Digest()))
+	case "delivered":
+		w.delivered = epoch.Seq(number(w.t, d.CmdArgs[0].Key))
+		w.in.Delivered(w.delivered)
+	case "stable":
+		w.stable = epoch.Seq(number(w.t, d.CmdArgs[0].Key))
+		w.delivered = max(w.delivered, w.stable)
+		w.in.Stable(w.stable)
+	case "help":
+		w.help(d)
+	case "restart":
+		w.restart()
+	case "look":
+		said = fmt.Sprintf("view %d, led by %d, open up to %d, progress %s\n",
+			w.in.View(), w.in.Leader(), w.in.Open(), phases(w.in.Progress()))
+	default:
+		w.t.Fatalf("%s: %s is no turn", d.Pos, d.Cmd)
+	}
+	if err != nil {
+		said += fmt.Sprintf("refused: %v\n", err)
+	}
+	if said += w.take(); said == "" {
+		return "nothing\n"
+	}
+	return said
+}
+
+func (w *world) begin(n int, self epoch.ReplicaID, window uint32) {
+	p := epoch.DefaultParameters()
+	p.Window = window
+	e := &epoch.Epoch{Chain: crypto.Hash("test/chain"), ID: crypto.Hash("test/epoch"), Mode: epoch.Byzantine, Parameters: p}
+	for i := range n {
+		e.Members = append(e.Members, epoch.Member{Key: keys[i+1].Public()})
+	}
+	*w = world{t: w.t, epoch: e, self: self, batches: make(map[string]*message.Batch)}
+	w.in = New(Start{Self: self, Epoch: e})
+}
+
+// restart is from what the log holds; batches come from their Bodies.
+func (w *world) restart() {
+	batches := make(map[crypto.Digest]*message.Batch)
+	var facts []ordering.Record
+	for _, rec := range w.log {
+		rec, err := ordering.Decode(rec.Kind(), ordering.Encode(rec))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if b, ok := rec.(*ordering.Bodies); ok {
+			batches[b.Batch.Digest()] = b.Batch
+		} else {
+			facts = append(facts, rec)
+		}
+	}
+	before := encode(w.in.Facts())
+	w.own = nil
+	w.in = New(Start{Self: w.self, Epoch: w.epoch, Stable: w.stable, Delivered: w.delivered, Facts: facts, Batches: batches})
+	if after := encode(w.in.Facts()); after != before {
+		w.t.Errorf("the facts are others than before:\n%x\n%x", after, before)
+	}
+}
+
+func encode(facts []ordering.Record) string {
+	var all strings.Builder
+	for _, f := range facts {
+		all.Write(ordering.Encode(f))
+	}
+	return all.String()
+}
+
+func (w *world) help(d *datadriven.TestData) {
+	var peer int
+	d.ScanArgs(w.t, "peer", &peer)
+	var progress []message.Phase
+	for _, c := range arg(d, "progress") {
+		progress = append(progress, message.Phase(strings.IndexRune("eapd", c)))
+	}
+	w.in.Help(epoch.ReplicaID(peer), epoch.Seq(number(w.t, arg(d, "delivered"))), progress)
+}
+
+// take writes down what the instance asks for.
+func (w *world) take() string {
+	var b strings.Builder
+	out := w.in.Take()
+	for _, rec := range out.Persist {
+		w.log = append(w.log, rec)
+		switch rec := rec.(type) {
+		case *ordering.Bodies:
+			fmt.Fprintf(&b, "remember: bodies of %s\n", w.name(rec.Batch.Digest()))
+		case *ordering.Accepted:
+			fmt.Fprintf(&b, "remember: accepted %s\n", w.vote(rec.Vote))
+		case *ordering.Prepared:
+			fmt.Fprintf(&b, "remember: prepared %s by %s\n", w.vote(rec.Vote), w.certificate(rec.Prepares, rec.Vote, true))
+		}
+	}
+	for _, o := range out.Send {
+		body, again := o.Body, ""
+		if o.Again != nil {
+			body, again = o.Again.Body, " again, as it was"
+		}
+		to := "all"
+		if o.To == nil {
+			w.own = append(w.own, body)
+		} else {
+			to = fmt.Sprint(o.To)
+		}
+		fmt.Fprintf(&b, "say to %s: %s %s%s\n", to, body.Kind(), w.vote(voteOf(body)), again)
+	}
+	for _, dec := range out.Decided {
+		v := message.Vote{View: dec.View, Seq: dec.Seq, Digest: dec.Batch.Digest()}
+		fmt.Fprintf(&b, "decided: %s by %s\n", w.vote(v), w.certificate(dec.Certificate, v, false))
+	}
+	return b.String()
+}
+
+// certificate holds votes to what every certificate must be: a quorum of distinct members in order, each signature
+// good and for the same thing; of a prepared one, the leader's proposal among them.
+func (w *world) certificate(votes []*message.Signed, v message.Vote, prepared bool) string {
+	var ids []string
+	last, led := epoch.ReplicaID(0), false
+	for _, m := range votes {
+		ids = append(ids, fmt.Sprint(m.Author))
+		proposal := m.Body.Kind() == message.KindPrePrepare
+		led = led || proposal
+		switch {
+		case m.Author <= last:
+			w.t.Errorf("certificate for %s: %d after %d", w.vote(v), m.Author, last)
+		case !scheme.Verify(m.Claim(w.epoch)) || voteOf(m.Body) != v:
+			w.t.Errorf("certificate for %s: the vote of %d is not good", w.vote(v), m.Author)
+		case prepared && proposal != (m.Author == w.epoch.Leader(v.View)):
+			w.t.Errorf("certificate for %s: %s by %d", w.vote(v), m.Body.Kind(), m.Author)
+		case !prepared && m.Body.Kind() != message.KindCommit:
+			w.t.Errorf("certificate for %s: %s by %d", w.vote(v), m.Body.Kind(), m.Author)
+		}
+		last = m.Author
+	}
+	if len(votes) != w.epoch.Quorum() || led != prepared {
+		w.t.Errorf("certificate for %s: %d votes, with the leader's proposal: %v", w.vote(v), len(votes), led)
+	}
+	return strings.Join(ids, " ")
+}
+
+func voteOf(b message.Body) message.Vote {
+	switch b := b.(type) {
+	case *message.PrePrepare:
+		return b.Vote
+	case *message.Prepare:
+		return b.Vote
+	case *message.Commit:
+		return b.Vote
+	}
+	return message.Vote{}
+}
+
+// message is what the turn's author says.
+func (w *world) message(d *datadriven.TestData) *message.Signed {
+	batch := w.batch(arg(d, "batch"))
+	v := message.Vote{Seq: w.seq(d), Digest: batch.Digest()}
+	if text := arg(d, "view"); text != "" {
+		v.View = epoch.View(number(w.t, text))
+	}
+	from := epoch.ReplicaID(number(w.t, arg(d, "from")))
+	switch d.Cmd {
+	case "pre-prepare":
+		return w.sign(from, &message.PrePrepare{Vote: v, Batch: batch})
+	case "prepare":
+		return w.sign(from, &message.Prepare{Vote: v})
+	default:
+		return w.sign(from, &message.Commit{Vote: v})
+	}
+}
+
+func (w *world) sign(author epoch.ReplicaID, b message.Body) *message.Signed {
+	return message.Sign(scheme, keys[author], w.epoch, author, b)
+}
+
+// batch is the one of this name, the same whenever it is named.
+func (w *world) batch(name string) *message.Batch {
+	if w.batches[name] == nil {
+		q := message.NewRequest(scheme, keys[0], w.epoch.Chain, 1, 1000, []byte(name))
+		w.batches[name] = message.NewBatch(1, []*message.Request{q})
+	}
+	return w.batches[name]
+}
+
+func (w *world) name(d crypto.Digest) string {
+	for name, b := range w.batches {
+		if b.Digest() == d {
+			return name
+		}
+	}
+	return d.Short()
+}
+
+func (w *world) vote(v message.Vote) string {
+	return fmt.Sprintf("%s at %d in view %d", w.name(v.Digest), v.Seq, v.View)
+}
+
+func (w *world) seq(d *datadriven.TestData) epoch.Seq { return epoch.Seq(number(w.t, arg(d, "seq"))) }
+
+func arg(d *datadriven.TestData, name string) string {
+	i := slices.IndexFunc(d.CmdArgs, func(a datadriven.CmdArg) bool { return a.Key == name })
+	if i < 0 {
+		return ""
+	}
+	return strings.Join(d.CmdArgs[i].Vals, "")
+}
+
+func number(t *testing.T, text string) uint64 {
+	var n uint64
+	if _, err := fmt.Sscan(text, &n); err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return n
+}
+
+func phases(progress []message.Phase) string {
+	if len(progress) == 0 {
+		return "none"
+	}
+	var b strings.Builder
+	for _, p := range progress {
+		b.WriteByte("eapd"[p])
+	}
+	return b.String()
+}
