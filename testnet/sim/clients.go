@@ -29,7 +29,6 @@ type transaction struct {
 	op       operation
 	owner    *client
 	tries    int
-	at       *node // the node it was last handed to
 	answered bool
 }
 
@@ -68,7 +67,8 @@ func (w *World) clientWakes(c *client) {
 
 func (w *World) someNode() *node { return w.nodes[w.ofClients.IntN(len(w.nodes))] }
 
-// submitNew signs a transaction and hands it to some node. A few expire soon, a few share their nonce with another.
+// submitNew signs a transaction and hands it to some node. A few expire soon, and are handed to two; a few share their
+// nonce with another.
 func (w *World) submitNew(c *client) {
 	if len(c.open) >= maxOpen {
 		return
@@ -82,7 +82,8 @@ func (w *World) submitNew(c *client) {
 
 func (w *World) submitOne(c *client, nonce uint64) {
 	last := uint64(w.audit.last()) + 1<<19
-	if w.ofClients.permille(80) {
+	soon := w.ofClients.permille(80)
+	if soon {
 		last = uint64(w.audit.last()) + uint64(w.ofClients.IntN(6))
 	}
 	op := w.drawOperation(fmt.Sprintf("%s/%d", c.name, nonce))
@@ -95,6 +96,9 @@ func (w *World) submitOne(c *client, nonce uint64) {
 	}
 	c.open = append(c.open, t)
 	w.handTo(t, w.someNode())
+	if soon || w.ofClients.permille(100) {
+		w.after(w.ofClients.about(40*milli), nil, clientActs, nonce, func() { w.arrive(t, w.someNode()) })
+	}
 }
 
 // handTo has a transaction arrive at a node, and its client lose patience if that does not answer.
@@ -102,13 +106,11 @@ func (w *World) handTo(t *transaction, n *node) {
 	if t.tries++; t.tries > 1 && !t.answered {
 		w.counts.Retries++
 	}
-	t.at = n
-	mark := t.request.Nonce
-	w.queue.push(&event{at: w.now + w.ofClients.about(2*milli), node: n, life: anyLife, kind: submits, mark: mark, act: func() { n.submit(t) }})
+	w.arrive(t, n)
 	if t.answered {
 		return
 	}
-	w.after(w.ofClients.between(second, 2500*milli), nil, clientActs, mark, func() {
+	w.after(w.ofClients.between(second, 2500*milli), nil, clientActs, t.request.Nonce, func() {
 		if t.answered {
 			return
 		}
@@ -116,6 +118,14 @@ func (w *World) handTo(t *transaction, n *node) {
 			n.host.Forget(t.request)
 		}
 		w.handTo(t, w.someNode())
+	})
+}
+
+// arrive takes a transaction to a node's door.
+func (w *World) arrive(t *transaction, n *node) {
+	w.queue.push(&event{
+		at: w.now + w.ofClients.about(2*milli), node: n, life: anyLife, kind: submits, mark: t.request.Nonce,
+		act: func() { n.submit(t) },
 	})
 }
 

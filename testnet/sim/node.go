@@ -37,12 +37,17 @@ type node struct {
 	writing bool // appended, and not synced yet
 	work    []task
 	working bool
+	durable epoch.Seq // blocks through here are durable
+	given   epoch.Seq // the machine was told to commit through here
+	waiting bool      // for a pause in which to tell it
 	doom    point
 
 	// Its character.
-	clockOffset int64 // ms
-	diskTime    int64 // µs, the mean of a sync
-	machineTime int64 // µs, the mean of a batch's execution
+	clockOffset int64     // ms
+	diskTime    int64     // µs, the mean of a sync
+	machineTime int64     // µs, the mean of a batch's execution
+	commitSlots epoch.Seq // the machine is made durable after so many blocks,
+	commitPause int64     // or so many µs after one
 }
 
 // task is something for the machine, in order.
@@ -59,6 +64,8 @@ func newNode(w *World, id int, key crypto.PrivateKey, c chance) *node {
 		clockOffset: c.between(-2000, 2000),
 		diskTime:    c.between(200*micro, 4*milli),
 		machineTime: c.between(50*micro, 2*milli),
+		commitSlots: epoch.Seq(c.between(1, 32)),
+		commitPause: c.between(milli, 400*milli),
 	}
 	drawn := c.bytes()
 	copy(n.incarnation[:], drawn[:])
@@ -90,6 +97,7 @@ func (n *node) boot() {
 		return
 	}
 	head := n.host.Replica().Head()
+	n.durable, n.given, n.waiting = head.Seq, epoch.Seq(machine.Committed().Seq), false
 	n.w.tell(n, "starts at slot %d", head.Seq)
 	n.w.broken(n, n.w.audit.booted(n.member(), &head, machine.Applied()))
 	n.after(n.w.ofDisks.between(0, 10*milli), ticks, 0, n.tick)
@@ -172,9 +180,9 @@ func (n *node) carryOut(r host.Released) {
 		return
 	}
 	if len(r.Blocks) > 0 {
-		through := r.Blocks[len(r.Blocks)-1].Seq
-		w.broken(n, n.auditBlocks(through))
-		n.give(task{commit: through})
+		n.durable = r.Blocks[len(r.Blocks)-1].Seq
+		w.broken(n, n.auditBlocks(n.durable))
+		n.commitSoon()
 	}
 	if len(r.Execute) > 0 {
 		n.give(task{execute: r.Execute})
@@ -212,6 +220,29 @@ func (n *node) auditBlocks(through epoch.Seq) error {
 		}
 	}
 	return nil
+}
+
+// commitSoon has the machine commit, now or later: its commits may lag behind the blocks.
+func (n *node) commitSoon() {
+	if n.durable >= n.given+n.commitSlots {
+		n.commitNow()
+		return
+	}
+	if n.waiting {
+		return
+	}
+	n.waiting = true
+	n.after(n.w.ofMachines.about(n.commitPause), machineWorks, 1, func() {
+		n.waiting = false
+		n.commitNow()
+	})
+}
+
+func (n *node) commitNow() {
+	if n.durable > n.given {
+		n.given = n.durable
+		n.give(task{commit: n.given})
+	}
 }
 
 // give hands the machine something to do after all that it was given before.
