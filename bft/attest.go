@@ -150,6 +150,9 @@ func (r *Replica) openCheckpoints(seq epoch.Seq) []epoch.Seq {
 	k := epoch.Seq(r.epoch.Parameters.Checkpoint)
 	stable := r.attest.stable.Header.Seq
 	last := min(r.head.Seq, stable+epoch.Seq(r.epoch.Parameters.Window))
+	if seq >= last {
+		return nil // a peer's claim, perhaps, from the end of all numbers
+	}
 	var open []epoch.Seq
 	for c := (max(seq, stable)/k + 1) * k; c <= last; c += k {
 		open = append(open, c)
