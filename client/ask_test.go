@@ -88,9 +88,18 @@ func TestABlockComesFromWhoeverCanProveIt(t *testing.T) {
 	q := c.request(1)
 	honest := func(*quoratev1.GetBlockRequest) (*quoratev1.GetBlockResponse, error) { return c.block(Applied, q), nil }
 	for name, lie := range map[string]func(*quoratev1.GetBlockResponse){
-		"a transaction left out":   func(b *quoratev1.GetBlockResponse) { b.Transactions = nil },
-		"another transaction":      func(b *quoratev1.GetBlockResponse) { b.Transactions[0].Transaction = c.request(2).Bytes() },
-		"a result of another":      func(b *quoratev1.GetBlockResponse) { b.Transactions[0].Result.Id[0] ^= 1 },
+		"a transaction left out": func(b *quoratev1.GetBlockResponse) { b.Transactions = nil },
+		"another transaction":    func(b *quoratev1.GetBlockResponse) { b.Transactions[0].Transaction = c.request(2).Bytes() },
+		"a result of another":    func(b *quoratev1.GetBlockResponse) { b.Transactions[0].Result.Id[0] ^= 1 },
+		"a result of another, under another root": func(b *quoratev1.GetBlockResponse) {
+			const results = 32 + 8 + 32 + 32 // where a header has its results root
+			b.Transactions[0].Result.Id[0] ^= 1
+			r, err := readResult(b.Transactions[0].Result)
+			root := crypto.MerkleRoot([][]byte{r.Leaf()})
+			if copy(b.Header[results:], root[:]); err != nil {
+				t.Error(err)
+			}
+		},
 		"another result":           func(b *quoratev1.GetBlockResponse) { b.Transactions[0].Result.Value = nil },
 		"another time":             func(b *quoratev1.GetBlockResponse) { b.BatchTime++ },
 		"another view":             func(b *quoratev1.GetBlockResponse) { b.View++ },
@@ -115,7 +124,10 @@ func TestABlockComesFromWhoeverCanProveIt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !asked || b.Batch.Requests[0].ID() != q.ID() || string(b.Results[0].Value) != "result" || !b.Attested {
+			if err := b.Verify(c.epoch, c.scheme); err != nil {
+				t.Errorf("the liar's block was taken: %v", err)
+			}
+			if !asked || b.Header.Seq != 7 || b.Results[0].ID != q.ID() || b.Batch.Requests[0].ID() != q.ID() || string(b.Results[0].Value) != "result" || !b.Attested {
 				t.Errorf("asked %v, got %+v", asked, b)
 			}
 		})

@@ -159,7 +159,7 @@ func TestOneNodesRefusalIsNotBelieved(t *testing.T) {
 	}
 }
 
-// To see it fail, count a refusal for whatever reason as the same.
+// To see it fail, believe nobody's refusal.
 func TestWhatOneCorrectNodeAtLeastRefusesIsRefused(t *testing.T) {
 	c := newChain()
 	client, nodes := network(t, c)
@@ -171,6 +171,21 @@ func TestWhatOneCorrectNodeAtLeastRefusesIsRefused(t *testing.T) {
 	_, err := client.Submit(t.Context(), q)
 	var refused *Refused
 	if !errors.As(err, &refused) || refused.Reason != reason.Expired || refused.ID != q.ID() || errors.Is(err, ErrUnknown) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// To see it fail, count a refusal for whatever reason as the same.
+func TestRefusalsForDifferentReasonsDoNotAddUp(t *testing.T) {
+	c := newChain()
+	client, nodes := network(t, c)
+	q := c.request(1)
+	for i, r := range []reason.Reason{reason.Expired, reason.NonceUsed, reason.BadSignature, reason.DecidedEarlier} {
+		nodes[i].submit = refuses(r)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := client.Submit(ctx, q); !errors.Is(err, ErrUnknown) {
 		t.Errorf("error is %v", err)
 	}
 }
