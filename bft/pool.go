@@ -210,7 +210,16 @@ func (p *pool) remove(e *pooled) {
 	} else {
 		delete(p.senders, who)
 	}
-	shelf.head() // let go of what is gone
+	shelf.letGo()
+}
+
+// letGo frees what is gone: at once at the head of the line, and behind a request that never comes to be proposed before
+// it takes more room than what is left.
+func (q *queue) letGo() {
+	q.head()
+	if len(q.fifo) > 2*q.usage.requests+64 {
+		q.fifo = slices.DeleteFunc(q.fifo, func(e *pooled) bool { return e.gone || e.proposed })
+	}
 }
 
 func (p *pool) remember(id crypto.Digest, now uint64) {
@@ -228,16 +237,18 @@ func (p *pool) remember(id crypto.Digest, now uint64) {
 	p.done[id] = now
 }
 
-// overdue picks requests that came in through entry and have waited for ticks since the leader was last told.
+// overdue picks requests that came in through entry and have waited for ticks since the leader was last told: as many as
+// fit into bytes, but one whatever its size.
 func (p *pool) overdue(entry epoch.ReplicaID, now uint64, ticks uint64, bytes int) []*message.Request {
 	var late []*message.Request
 	for _, e := range p.queues[entry-1].fifo {
 		if e == nil || e.gone || e.proposed || now-e.told < ticks {
 			continue
 		}
-		if bytes -= e.request.Size(); bytes < 0 {
+		if len(late) > 0 && e.request.Size() > bytes {
 			break
 		}
+		bytes -= e.request.Size()
 		e.told = now
 		late = append(late, e.request)
 	}
