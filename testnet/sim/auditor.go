@@ -248,10 +248,15 @@ func (a *auditor) once(e bft.Execution, outcomes []statemachine.Outcome) error {
 		return breaks("state", "slot %d: %d outcomes of %d transactions", e.Seq, len(outcomes), len(e.Batch.Requests))
 	}
 	for i, q := range e.Batch.Requests {
-		if s := outcomes[i].Status; s != statemachine.Applied && s != statemachine.Failed {
+		at, done := a.executed[q.ID()]
+		s := outcomes[i].Status
+		if s == statemachine.Expired && done {
+			return breaks("exactly-once", "slot %d: transaction %s is said to have expired, and slot %d has executed it", e.Seq, q.ID().Short(), at)
+		}
+		if s != statemachine.Applied && s != statemachine.Failed {
 			continue
 		}
-		if at, ok := a.executed[q.ID()]; ok && at != e.Seq {
+		if done && at != e.Seq {
 			return breaks("exactly-once", "transaction %s is executed at slot %d and at slot %d", q.ID().Short(), at, e.Seq)
 		}
 		place := nonce{q.Sender, q.Nonce}

@@ -132,12 +132,12 @@ func (n *node) crash() {
 	c := w.ofCrashes
 	w.counts.Crashes++
 	n.life++
+	lost := !n.host.Idle() // what was staged, if nothing else
 	n.host, n.machine, n.doom = nil, nil, atOnce
 	n.work, n.working = nil, false
 	unsynced := n.writing
 	n.writing = false
 	how := c.pick(15, 40, 5, 40)
-	lost := false
 	if how == 0 {
 		n.disk.Kill()
 		w.tell(n, "is killed")
@@ -145,14 +145,15 @@ func (n *node) crash() {
 		loss := n.disk.Crash(func(choices int) int {
 			switch how {
 			case 1:
-				return min(1, choices-1)
+				return lose(choices)
 			case 2:
 				return 0
 			default:
 				return c.IntN(choices)
 			}
 		})
-		if lost = loss.Lost+loss.Torn+loss.Names > 0; lost {
+		if loss.Lost+loss.Torn+loss.Names > 0 {
+			lost = true
 			w.counts.LostCrashes++
 		}
 		groups := 0
@@ -206,3 +207,20 @@ func (n *node) auditMemory() error {
 	}
 	return n.w.audit.remembers(n.member(), m)
 }
+
+// auditEvery is after how many promises of all nodes the disk of one is looked at while it runs.
+const auditEvery = 100
+
+// auditDurable looks whether the node would remember all that it has said if power failed now and took all that it can.
+func (n *node) auditDurable() error {
+	disk := n.disk.Clone()
+	disk.Crash(lose)
+	m, _, err := readMemory(disk, n.options)
+	if err != nil {
+		return breaks("boot", "%v", err)
+	}
+	return n.w.audit.remembers(n.member(), m)
+}
+
+// lose is a power cut that takes all that it can.
+func lose(choices int) int { return min(1, choices-1) }

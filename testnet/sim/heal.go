@@ -68,7 +68,7 @@ func (w *World) unsettled() error {
 func (w *World) finish() {
 	w.over = true
 	for _, n := range w.nodes {
-		n.disk.Crash(func(choices int) int { return min(1, choices-1) })
+		n.disk.Crash(lose)
 		n.life++
 		n.host = nil
 		w.broken(n, n.auditMemory())

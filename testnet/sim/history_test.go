@@ -195,6 +195,13 @@ func TestEachCheckerSeesItsBadHistory(t *testing.T) {
 			_, err := h.a.answered(2, &host.Answer{ID: done.id(), Refusal: host.ErrExpired})
 			return err
 		}},
+		{"what was executed has expired at a later slot", "exactly-once", func(h *history) error {
+			done := h.put(1, "a", "1")
+			h.ran(1, 1, done)
+			e, r := h.slot(2, done)
+			r.Outcomes[0].Status = statemachine.Expired
+			return h.a.outcome(1, e, r)
+		}},
 		{"what was called expired is executed", "exactly-once", func(h *history) error {
 			late := h.put(1, "a", "1")
 			_, err := h.a.answered(2, &host.Answer{ID: late.id(), Refusal: host.ErrExpired})

@@ -329,6 +329,9 @@ func (n *node) send(e *host.Envelope) {
 	}
 	if first {
 		w.tellSent(n, e.Message)
+		if _, _, binds := promiseOf(e.Message); binds && w.ofCrashes.IntN(auditEvery) == 0 {
+			w.broken(n, n.auditDurable())
+		}
 	}
 	f := &flight{message: e.Message}
 	if e.To != nil {
