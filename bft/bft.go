@@ -117,6 +117,11 @@ type (
 		Message *message.Signed
 		Reason  error
 	}
+	// BoundTo is that this replica has bound itself at a slot: it has accepted a batch, or holds a prepared certificate.
+	BoundTo struct {
+		message.Vote
+		Phase message.Phase // Accepted or Prepared
+	}
 	// DecidedSlot is that a slot is decided: by votes, or by a block from elsewhere.
 	DecidedSlot struct {
 		Seq     epoch.Seq
@@ -128,5 +133,6 @@ type (
 )
 
 func (Unused) note()      {}
+func (BoundTo) note()     {}
 func (DecidedSlot) note() {}
 func (StableAt) note()    {}

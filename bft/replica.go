@@ -71,6 +71,7 @@ func (r *Replica) advance() {
 	for {
 		r.propose()
 		out := r.order.Take()
+		r.noteBound(out.Persist)
 		r.out.Persist = append(r.out.Persist, out.Persist...)
 		r.out.Send = append(r.out.Send, out.Send...)
 		if len(out.Decided) == 0 {
@@ -80,6 +81,17 @@ func (r *Replica) advance() {
 			r.onDecided(d, false)
 		}
 		r.deliverInOrder()
+	}
+}
+
+func (r *Replica) noteBound(records []ordering.Record) {
+	for _, rec := range records {
+		switch rec := rec.(type) {
+		case *ordering.Accepted:
+			r.note(BoundTo{rec.Vote, message.Accepted})
+		case *ordering.Prepared:
+			r.note(BoundTo{rec.Vote, message.Prepared})
+		}
 	}
 }
 

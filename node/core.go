@@ -23,7 +23,9 @@ func (n *Node) runCore() {
 		case g := <-n.written:
 			n.release(n.host.Done(g))
 		case <-n.results.ready:
-			n.host.Executed(n.results.take())
+			results := n.results.take()
+			n.stages.executed(results)
+			n.host.Executed(results)
 		case now := <-ticker.C:
 			n.host.Step(bft.Tick{Now: now.UnixMilli()})
 			n.publish()
@@ -92,6 +94,7 @@ func (n *Node) release(r host.Released) {
 	for _, e := range r.Send {
 		n.send(e)
 	}
+	n.stages.follow(r)
 	n.recent.durable(r.Blocks)
 	n.work.add(r.Execute, r.Blocks)
 	for _, q := range r.Read {
@@ -125,6 +128,7 @@ func (n *Node) runLog() {
 	w := n.host.Writer()
 	for g := range n.groups {
 		if !g.Empty() {
+			begun := time.Now()
 			err := w.Append(g)
 			if err == nil {
 				err = w.Sync()
@@ -133,7 +137,7 @@ func (n *Node) runLog() {
 				n.fail(err)
 				return
 			}
-			n.metrics.syncs.Inc()
+			n.metrics.syncs.Observe(time.Since(begun).Seconds())
 		}
 		w.Sign(g)
 		n.written <- g // holds one, and one is out at a time: never blocks

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/crypto"
@@ -165,11 +166,14 @@ func (n *Node) Submit(ctx context.Context, q *message.Request) (Decision, error)
 			n.inbox.put(item{call: func(h *host.Host) { h.Forget(q) }})
 		}
 	}()
+	begun := time.Now()
 	if err := n.knock(ctx, q); err != nil {
 		return Decision{}, err
 	}
+	n.stages.door(time.Since(begun))
 	select {
 	case a := <-w:
+		n.stages.answered(time.Since(begun))
 		if a.Refusal != nil {
 			return Decision{}, a.Refusal
 		}

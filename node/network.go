@@ -29,8 +29,6 @@ func (n *Node) networkConfig() p2p.Config {
 		Seed: n.cfg.PeerKey.Seed(), Chain: n.cfg.Genesis.Digest(), Listen: listen, Peers: peers,
 		Receive:       func(_ int, _ p2p.Class, frame []byte) { n.receive(frame) },
 		ReceiveGossip: n.receiveGossip,
-		OnConnect:     func(peer int) { n.log.Info("connected", "member", peer+1) },
-		OnDisconnect:  func(peer int) { n.log.Info("disconnected", "member", peer+1) },
 		Logger:        n.log,
 	}
 }

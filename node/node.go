@@ -57,6 +57,7 @@ type Node struct {
 	inbox    *inbox   // what the core has still to take
 	door     *door    // where requests wait to be checked
 	waiters  *waiters // callers, by what they wait for
+	stages   *stages  // when the slots under way came to where they are
 	recent   *recent  // of the last slots, what receipts are made of
 	groups   chan *host.Group
 	written  chan *host.Group
@@ -142,6 +143,7 @@ func (n *Node) open() (err error) {
 	n.recent = newRecent(n.host)
 	n.door = newDoor(n.host.Checker())
 	n.metrics = newMetrics(n.Status, n.scheme.Counts)
+	n.stages = newStages(n.metrics.stages)
 	if n.network, err = p2p.New(n.networkConfig()); err != nil {
 		return err
 	}

@@ -418,7 +418,7 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 	n.put("k", "v")
 	s.metrics.received(message.KindPrepare, 100)
 	s.metrics.sent(message.KindPrepare, 100, 3)
-	s.metrics.syncs.Inc()
+	s.metrics.syncs.Observe(0.001)
 	_, body := get(t, s, "/metrics")
 	for _, want := range []string{
 		"quorate_seq 1", "quorate_view 0", "quorate_epoch 0", "quorate_signatures_made_total 7", "quorate_signatures_verified_total 9",

@@ -86,7 +86,7 @@ func (n *Node) report(notes []bft.Note) {
 		case bft.Unused:
 			n.log.Debug("message of no use", "kind", note.Message.Body.Kind(), "member", note.Message.Author, "reason", note.Reason)
 		case bft.StableAt:
-			n.log.Info("checkpoint is stable", "seq", note.Seq)
+			n.log.Debug("checkpoint is stable", "seq", note.Seq)
 		case bft.DecidedSlot:
 			n.log.Debug("decided", "seq", note.Seq, "batch", note.Batch.Short(), "learned", note.Learned)
 		}

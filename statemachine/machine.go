@@ -19,7 +19,8 @@ import (
 // a view beyond the call. Slices it is given are its own to alter; slices it returns are copied.
 type Machine interface {
 	// Check says whether this operation could ever run. It looks at nothing but op, and is asked at the door: an
-	// operation that it refuses can be ordered all the same, and then Apply must fail it.
+	// operation that it refuses can be ordered all the same, and then Apply must fail it. An error that is
+	// UnknownOperation tells the client that there is no such operation, rather than that it is malformed.
 	Check(op []byte) error
 	// Apply executes op. An error makes the transaction failed: its writes are dropped, its nonce is spent, its result
 	// is kept. The error should be (or wrap) a Failure; of any other only Unspecified remains, never its text.

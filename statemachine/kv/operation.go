@@ -20,6 +20,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/quorate/quorate/statemachine"
 )
 
 // Bounds, in bytes. A put of the largest key and value, and a get of it, fit the limits of one transaction.
@@ -42,10 +44,16 @@ const (
 // Why an operation or a query is refused.
 var (
 	ErrMalformed = errors.New("kv: malformed operation")
-	ErrUnknown   = errors.New("kv: unknown operation")
+	ErrUnknown   = error(unknownOperation{})
 	ErrKey       = fmt.Errorf("kv: a key has 1 to %d bytes", MaxKeyBytes)
 	ErrValue     = fmt.Errorf("kv: a value has at most %d bytes", MaxValueBytes)
 )
+
+// unknownOperation is the state machine's word for it in this application's words.
+type unknownOperation struct{}
+
+func (unknownOperation) Error() string        { return "kv: unknown operation" }
+func (unknownOperation) Is(target error) bool { return target == statemachine.UnknownOperation }
 
 // Operation is a decoded one. Fields that its kind does not have are nil.
 type Operation struct {
