@@ -59,7 +59,7 @@ func normal(b Body) Body {
 
 // A message with one byte changed is refused, or is another message whose one encoding it is.
 //
-// case A11; accepting a flag of 2, a phase of 4, a version of 2 or trailing bytes turns it red.
+// case A11; accepting trailing bytes, or another version, turns it red.
 func TestOneValueHasOneEncoding(t *testing.T) {
 	for _, b := range samples() {
 		wire := encode(sign(b))
@@ -114,6 +114,34 @@ func TestCutOrContinuedMessagesAreRefused(t *testing.T) {
 	}
 	if _, err := DecodeRequest(append(raw[:len(raw):len(raw)], 0)); err == nil {
 		t.Error("a transaction passes with a byte behind it")
+	}
+}
+
+// Numbers that stand for nothing are refused, not passed on.
+//
+// case D12; taking any number for a kind, a phase, a flag or a version turns it red.
+func TestNumbersThatStandForNothingAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		of Body
+		at int
+		to byte
+	}{
+		"a version":      {&Prepare{}, len(signedTag), 2},
+		"kind 0":         {&Prepare{}, signedHead - 5, 0},
+		"kind 4":         {&Prepare{}, signedHead - 5, 4},
+		"kind 255":       {&Prepare{}, signedHead - 5, 255},
+		"a fifth phase":  {&Status{Progress: []Phase{Decided}}, signedHead + 36, 4},
+		"phases without": {&Status{Progress: []Phase{Decided}}, signedHead + 35, 2},
+	} {
+		m := sign(c.of)
+		m.Bytes[c.at] = c.to
+		if _, err := Decode(encode(m)); err == nil {
+			t.Errorf("%s: passes", name)
+		}
+	}
+	r := NewReader([]byte{2})
+	if r.Flag(); r.Close() == nil {
+		t.Error("a flag of 2 passes")
 	}
 }
 
