@@ -84,7 +84,7 @@ func (n *node) up() bool { return n.host != nil }
 
 // boot starts the host on what the disk and the machine's backing hold.
 func (n *node) boot() {
-	machine, err := statemachine.Open(n.state, kv.Machine{}, limits(&n.w.epoch.Parameters))
+	machine, err := statemachine.Open(n.state, kv.Machine{}, host.Limits(n.w.epoch.Parameters))
 	if err == nil {
 		n.machine = machine
 		n.host, err = host.Open(host.Config{

@@ -9,7 +9,6 @@ import (
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/node/host"
-	"github.com/quorate/quorate/statemachine"
 )
 
 // Virtual time, in µs.
@@ -108,18 +107,6 @@ func drawParameters(c chance) epoch.Parameters {
 		p.BatchRequests = 2
 	}
 	return p
-}
-
-// limits are the epoch's, as the machine wants them.
-func limits(p *epoch.Parameters) statemachine.Limits {
-	return statemachine.Limits{
-		Transactions:     int(p.BatchRequests),
-		TransactionKeys:  int(p.RequestWriteKeys),
-		TransactionBytes: int(p.RequestWriteBytes),
-		WriteSetBytes:    int(p.WriteSetBytes),
-		NonceWindow:      uint64(p.NonceWindow),
-		LastAhead:        uint64(p.LastAhead),
-	}
 }
 
 // run lives through the world, to its end or to the first broken promise.
