@@ -107,6 +107,7 @@ func (b *boot) open(cfg Config) (*Host, error) {
 		checker: &Checker{self: cfg.Self, epoch: replica.Epoch(), scheme: cfg.Scheme},
 		clients: newClients(cfg.State, replica.Epoch().Parameters),
 	}
+	h.clients.known = replica.Acknowledged() // the stable checkpoint is proven, and nobody will prove it again
 	h.stage(effects)
 	return h, nil
 }
