@@ -122,9 +122,12 @@ func (a *auditor) submitted(t *transaction) bool {
 }
 
 // booted holds what a host begins with against what it had shown before.
-func (a *auditor) booted(id epoch.ReplicaID, head *proof.Header, m statemachine.Mark) error {
+func (a *auditor) booted(id epoch.ReplicaID, head *proof.Header, stable *proof.Checkpoint, m statemachine.Mark) error {
 	w := a.of(id)
-	w.ran, w.acknowledged = head.Seq, 0
+	w.ran, w.acknowledged = head.Seq, stable.Header.Seq
+	if err := a.stable(stable); err != nil {
+		return err
+	}
 	if head.Seq < w.durable || head.Seq < w.attested {
 		return breaks("order", "starts at slot %d, after it had made slot %d durable and attested slot %d", head.Seq, w.durable, w.attested)
 	}

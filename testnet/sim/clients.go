@@ -30,6 +30,7 @@ type transaction struct {
 	owner    *client
 	tries    int
 	answered bool
+	counted  bool // its end is among the counts
 }
 
 func (t *transaction) id() crypto.Digest { return t.request.ID() }
@@ -181,6 +182,11 @@ func (w *World) settle(t *transaction, a *host.Answer) {
 	} else {
 		c.done[w.ofClients.IntN(len(c.done))] = t
 	}
+	if t.counted {
+		w.counts.Duplicates++
+		return
+	}
+	t.counted = true
 	switch {
 	case errors.Is(a.Refusal, host.ErrExpired), a.Outcome != nil && a.Outcome.Status == statemachine.Expired:
 		w.counts.Expired++

@@ -5,6 +5,7 @@ type plan struct {
 	until int64 // virtual time at which the world heals
 	mean  int64 // between two faults
 	crash bool  // crashes come so thick that nodes crash again while they recover
+	quiet bool  // it ends with a power cut of all, and clients ask for nothing new after it
 }
 
 // healTime is how long the network may take to converge after it has healed.
@@ -15,6 +16,7 @@ func drawPlan(c chance) plan {
 		until: c.between(60*second, 66*second),
 		mean:  c.between(2*second, 6*second),
 		crash: c.permille(150),
+		quiet: c.permille(400),
 	}
 }
 

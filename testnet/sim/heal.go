@@ -3,10 +3,19 @@ package sim
 import "github.com/quorate/quorate/bft/epoch"
 
 // heal ends all faults: every node that is down restarts, the network is perfect, clients begin nothing new but one
-// last transaction each. What is pending must then be answered, and all hosts come to one head, within healTime.
+// last transaction each, or nothing at all. What is pending must then be answered, and all hosts come to one head,
+// within healTime.
 func (w *World) heal() {
 	if w.healed {
 		return
+	}
+	if w.plan.quiet {
+		w.counts.AllCrashes++
+		for _, n := range w.nodes {
+			if n.up() {
+				n.crash()
+			}
+		}
 	}
 	w.healed = true
 	w.tell(nil, "all faults end")
@@ -19,7 +28,14 @@ func (w *World) heal() {
 		}
 	}
 	for _, c := range w.clients {
-		w.submitNew(c)
+		if !w.plan.quiet {
+			w.submitNew(c)
+		} else if len(c.done) > 0 {
+			old := c.done[w.ofClients.IntN(len(c.done))]
+			old.answered = false // its client asks again, and insists
+			c.open = append(c.open, old)
+			w.handTo(old, w.someNode())
+		}
 	}
 	deadline := w.now + healTime
 	w.after(100*milli, nil, looks, 0, func() { w.look(deadline) })

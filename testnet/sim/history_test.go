@@ -70,6 +70,9 @@ func (h *history) header(seq epoch.Seq) proof.Header {
 	return proof.Header{Epoch: h.epoch.ID, Seq: seq, Parent: parent.Digest(), Batch: s.batch, Results: s.results, State: s.state, Time: s.time}
 }
 
+// start is the genesis, which needs no attestations.
+func (h *history) start() *proof.Checkpoint { return &proof.Checkpoint{Header: h.header(0)} }
+
 func (h *history) say(by int, b message.Body) *message.Signed {
 	return message.Sign(h.scheme, h.nodes[by-1].key, h.epoch, epoch.ReplicaID(by), b)
 }
@@ -138,7 +141,7 @@ func TestEachCheckerSeesItsBadHistory(t *testing.T) {
 			h.ran(1, 1, h.put(1, "a", "1"))
 			other := h.header(1)
 			other.Time++
-			return h.a.booted(1, &other, statemachine.Mark{Seq: 1})
+			return h.a.booted(1, &other, h.start(), statemachine.Mark{Seq: 1})
 		}},
 		{"hosts attest different headers", "agreement", func(h *history) error {
 			h.ran(1, 1, h.put(1, "a", "1"))
@@ -156,7 +159,7 @@ func TestEachCheckerSeesItsBadHistory(t *testing.T) {
 		{"a head goes back over a crash", "order", func(h *history) error {
 			h.ran(1, 1, h.put(1, "a", "1"))
 			genesis := h.genesis.Header()
-			return h.a.booted(1, &genesis, statemachine.Mark{})
+			return h.a.booted(1, &genesis, h.start(), statemachine.Mark{})
 		}},
 		{"a header names another parent", "order", func(h *history) error {
 			h.ran(1, 1, h.put(1, "a", "1"))
@@ -334,7 +337,7 @@ func TestAnHonestHistoryIsGreen(t *testing.T) {
 	}
 	head := h.header(2)
 	s := &h.a.slots[2]
-	h.must(h.a.booted(1, &head, statemachine.Mark{Seq: 2, Batch: s.batch, Results: s.results, State: s.state}))
+	h.must(h.a.booted(1, &head, h.start(), statemachine.Mark{Seq: 2, Batch: s.batch, Results: s.results, State: s.state}))
 	h.must(h.a.stable(&proof.Checkpoint{Header: head, Attestations: h.attestations(2, 2, 3, 5, 6)}))
 }
 

@@ -99,7 +99,7 @@ func (n *node) boot() {
 	head := n.host.Replica().Head()
 	n.durable, n.given, n.waiting = head.Seq, epoch.Seq(machine.Committed().Seq), false
 	n.w.tell(n, "starts at slot %d", head.Seq)
-	n.w.broken(n, n.w.audit.booted(n.member(), &head, machine.Applied()))
+	n.w.broken(n, n.w.audit.booted(n.member(), &head, n.host.Replica().Stable(), machine.Applied()))
 	n.after(n.w.ofDisks.between(0, 10*milli), ticks, 0, n.tick)
 	n.pump()
 }
