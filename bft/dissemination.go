@@ -25,35 +25,43 @@ type bundle struct {
 	bytes    int
 }
 
+// takes says whether a request fits beside those that are there: every peer must be able to read a bundle.
+func (b *bundle) takes(q *message.Request) bool {
+	return len(b.requests) == 0 ||
+		(b.bytes+q.Size() <= bundleBytes && len(b.requests) < message.MaxBundleRequests)
+}
+
+func (b *bundle) add(q *message.Request) {
+	b.requests = append(b.requests, q)
+	b.bytes += q.Size()
+}
+
 // onSubmitted takes in what clients have handed to this replica.
 func (r *Replica) onSubmitted(requests []*message.Request) {
-	var fresh, again []*message.Request
+	var direct []*message.Request
 	crowded := false
 	for _, q := range requests {
+		// The host knows of no end that it has come to: if it was ordered a moment ago, its outcome did not use the nonce.
+		delete(r.pool.done, q.ID())
 		added, err := r.pool.add(q, r.self, r.ticks)
 		if err != nil {
 			r.out.Answer = append(r.out.Answer, Answer{q, err})
 		}
-		if !added {
-			if r.pool.waits(q) {
-				// It came through another member before. That may have crashed since without a word to the leader, and
-				// nobody but the member it came through reminds the leader of a request.
-				again = append(again, q)
+		if added {
+			if !r.bundle.takes(q) {
+				r.flushBundle()
+				crowded = true
 			}
-			continue
+			r.bundle.add(q)
 		}
-		fresh = append(fresh, q)
-		r.bundle.requests = append(r.bundle.requests, q)
-		r.bundle.bytes += q.Size()
-		if r.bundle.bytes >= bundleBytes {
-			r.flushBundle()
-			crowded = true
+		// One that is there already came through another member, which may have crashed since without a word to the
+		// leader; nobody but the member it came through reminds the leader of a request. One that is larger than a
+		// bundle goes to the leader at once however thick requests come.
+		if r.pool.waits(q) && (!added || !crowded || q.Size() > bundleBytes) {
+			direct = append(direct, q)
 		}
 	}
-	if crowded {
-		fresh = nil
-	}
-	r.tellLeader(append(fresh, again...))
+	r.tellLeader(direct)
 }
 
 // onBundle takes in what another member's clients have handed to it.
@@ -70,11 +78,22 @@ func (r *Replica) onBundle(entry epoch.ReplicaID, b *message.Bundle) error {
 	return full
 }
 
+// tellLeader sends requests to the leader, in as many bundles as it takes.
 func (r *Replica) tellLeader(requests []*message.Request) {
-	if len(requests) == 0 || r.order.Leader() == r.self {
+	if r.order.Leader() == r.self {
 		return
 	}
-	r.sendTo([]epoch.ReplicaID{r.order.Leader()}, &message.Bundle{Requests: requests})
+	var b bundle
+	for _, q := range requests {
+		if !b.takes(q) {
+			r.sendTo([]epoch.ReplicaID{r.order.Leader()}, &message.Bundle{Requests: b.requests})
+			b = bundle{}
+		}
+		b.add(q)
+	}
+	if len(b.requests) > 0 {
+		r.sendTo([]epoch.ReplicaID{r.order.Leader()}, &message.Bundle{Requests: b.requests})
+	}
 }
 
 func (r *Replica) flushBundle() {

@@ -22,7 +22,7 @@ const (
 	// How many executed requests are remembered, and for how many ticks, so that a late copy is not proposed again.
 	// That would do no harm: the second is a duplicate in its block. It would only waste a place.
 	doneRequests = 1 << 16
-	doneTicks    = 500
+	doneTicks    = 200
 )
 
 // pool holds requests until they are executed: each member through which requests come has an equal share of it, and

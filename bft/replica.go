@@ -98,6 +98,9 @@ func (r *Replica) noteBound(records []ordering.Record) {
 func (r *Replica) take() Effects {
 	out := r.out
 	r.out = Effects{}
+	if r.halted {
+		return Effects{Halt: out.Halt} // it says nothing more, not even what this step had begun to say
+	}
 	return out
 }
 

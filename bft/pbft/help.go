@@ -35,23 +35,39 @@ func (in *Instance) Help(peer epoch.ReplicaID, delivered epoch.Seq, progress []m
 	}
 	for seq := max(in.delivered, delivered) + 1; seq <= in.highest; seq++ {
 		s := in.at(seq)
-		if s == nil || s.phase == message.Empty || !s.mayHelp(peer, in.epoch.N()) {
+		if s == nil || s.phase == message.Empty {
 			continue
 		}
 		theirs := message.Empty
 		if i := seq - delivered - 1; i < epoch.Seq(len(progress)) {
 			theirs = progress[i]
 		}
-		if theirs == message.Empty && in.Leader() == in.self {
-			in.sendAgain(peer, s.proposal)
-		}
-		if theirs < message.Prepared {
-			in.sendAgain(peer, s.prepares.Of(in.self))
-		}
-		if theirs < message.Decided {
-			in.sendAgain(peer, s.commits.Of(in.self))
+		if lacks := in.lacks(s, theirs); len(lacks) > 0 && s.mayHelp(peer, in.epoch.N()) {
+			for _, m := range lacks {
+				in.sendAgain(peer, m)
+			}
 		}
 	}
+}
+
+// lacks is what this replica has said about a slot and a peer at that phase may lack.
+func (in *Instance) lacks(s *slot, theirs message.Phase) []*message.Signed {
+	var said []*message.Signed
+	add := func(m *message.Signed) {
+		if m != nil {
+			said = append(said, m)
+		}
+	}
+	if theirs == message.Empty && in.Leader() == in.self {
+		add(s.proposal)
+	}
+	if theirs < message.Prepared {
+		add(s.prepares.Of(in.self))
+	}
+	if theirs < message.Decided {
+		add(s.commits.Of(in.self))
+	}
+	return said
 }
 
 // mayHelp says whether it is time to send a peer again what it lacks of the slot, and counts it as done.

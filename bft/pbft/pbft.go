@@ -163,7 +163,5 @@ func (in *Instance) send(b message.Body) {
 }
 
 func (in *Instance) sendAgain(to epoch.ReplicaID, m *message.Signed) {
-	if m != nil {
-		in.out.Send = append(in.out.Send, message.Outgoing{Again: m, To: []epoch.ReplicaID{to}, Epoch: in.epoch.ID})
-	}
+	in.out.Send = append(in.out.Send, message.Outgoing{Again: m, To: []epoch.ReplicaID{to}, Epoch: in.epoch.ID})
 }
