@@ -8,40 +8,43 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/quorate/quorate/api"
 )
 
 // Start begins those of the nodes that do not run yet, and returns when each of them answers; see AwaitReady for more. A
 // node that ends before it answers is an error with its last words.
-func (n *Network) Start(ctx context.Context, ids []int, program Program) ([]*Process, error) {
-	var begun []*Process
+func (n *Network) Start(ctx context.Context, ids []int, program Program) error {
+	begun := make(map[int]*process)
 	for _, i := range ids {
 		_, runs, err := n.Home(i).running()
 		if err != nil {
-			return begun, err
+			return err
 		}
-		if runs {
+		if runs || begun[i] != nil {
 			continue
 		}
 		m := n.Genesis.Members[i-1]
 		for _, address := range []string{m.Address, m.API} {
 			if err := portFree(address); err != nil {
-				return begun, fmt.Errorf("node%d: %w: stop what listens there, or create the network with --base-port 0", i, err)
+				return fmt.Errorf("node%d: %w: stop what listens there, or create the network with --base-port 0", i, err)
 			}
 		}
-		p, err := n.launch(i, program)
-		if err != nil {
-			return begun, fmt.Errorf("node%d: %w", i, err)
-		}
-		begun = append(begun, p)
-		if err := n.awaitAnswer(ctx, i, p, "/healthz"); err != nil {
-			return begun, err
+		if begun[i], err = n.launch(i, program); err != nil {
+			return fmt.Errorf("node%d: %w", i, err)
 		}
 	}
-	return begun, nil
+	for _, i := range ids {
+		if p := begun[i]; p != nil {
+			if err := n.awaitAnswer(ctx, i, p, "/healthz"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // ErrNotReady says that a node runs, but cannot commit.
@@ -59,7 +62,7 @@ func (n *Network) AwaitReady(ctx context.Context, ids []int) error {
 }
 
 // awaitAnswer waits for a 200 from the node at path. p is its process, if that is ours.
-func (n *Network) awaitAnswer(ctx context.Context, i int, p *Process, path string) error {
+func (n *Network) awaitAnswer(ctx context.Context, i int, p *process, path string) error {
 	why := "no answer"
 	err := until(ctx, func() (bool, error) {
 		if p != nil {
@@ -79,6 +82,10 @@ func (n *Network) awaitAnswer(ctx context.Context, i int, p *Process, path strin
 			return false, nil // not listening yet: why stays
 		}
 		why = strings.TrimSpace(body)
+		var said api.Error
+		if json.Unmarshal([]byte(body), &said) == nil && said.Message != "" {
+			why = said.Message
+		}
 		return code == http.StatusOK, nil
 	})
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
@@ -152,27 +159,13 @@ func (n *Network) statusOf(ctx context.Context, i int) (NodeStatus, error) {
 	if err != nil || code != http.StatusOK {
 		return s, nil
 	}
-	var said struct {
-		Seq, View json.RawMessage
-		Leader    json.RawMessage
-		Ready     bool
-		Why       string
-	}
+	var said api.Status
 	if json.Unmarshal([]byte(body), &said) != nil {
 		return s, nil
 	}
 	s.State, s.Ready, s.Why = "running", said.Ready, said.Why
-	s.Seq, s.View, s.Leader = bare(said.Seq), bare(said.View), bare(said.Leader)
+	s.Seq, s.View, s.Leader = fmt.Sprint(said.Seq), fmt.Sprint(said.View), fmt.Sprint(said.Leader)
 	return s, nil
-}
-
-// bare is a JSON number, or what is in a JSON string.
-func bare(raw json.RawMessage) string {
-	text := string(raw)
-	if unquoted, err := strconv.Unquote(text); err == nil {
-		return unquoted
-	}
-	return text
 }
 
 // All are the numbers of all nodes.

@@ -20,7 +20,7 @@ func upAndRunning(t *testing.T, n *Network) {
 			_ = n.Kill(context.Background(), i)
 		}
 	})
-	if _, err := n.Start(t.Context(), n.All(), thisTest(t)); err != nil {
+	if err := n.Start(t.Context(), n.All(), thisTest(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.AwaitReady(t.Context(), n.All()); err != nil {
@@ -141,7 +141,7 @@ func TestANodeThatDiesAtStartSaysItsLastWords(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(string(n.Home(1)), "dies"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := n.Start(t.Context(), n.All(), thisTest(t))
+	err := n.Start(t.Context(), n.All(), thisTest(t))
 	if err == nil || !strings.Contains(err.Error(), "node1 ended") || !strings.Contains(err.Error(), "the disk is on fire") {
 		t.Errorf("%v", err)
 	}
@@ -154,7 +154,7 @@ func TestATakenPortIsNamedBeforeTheNodeIsStarted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = n.Start(t.Context(), []int{1}, thisTest(t))
+	err = n.Start(t.Context(), []int{1}, thisTest(t))
 	if err == nil || !strings.Contains(err.Error(), n.Genesis.Members[0].API) || !strings.Contains(err.Error(), "--base-port 0") {
 		t.Errorf("%v", err)
 	}
@@ -166,7 +166,7 @@ func TestWhoWaitsForReadinessHearsWhyThereIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = n.Kill(context.Background(), 2) })
-	if _, err := n.Start(t.Context(), []int{2}, thisTest(t)); err != nil {
+	if err := n.Start(t.Context(), []int{2}, thisTest(t)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

@@ -26,8 +26,8 @@ func ThisProgram() (Program, error) {
 	return Program{Path: path, Name: os.Args[0]}, err
 }
 
-// Process is a node that this process has begun.
-type Process struct {
+// process is a node that this process has begun.
+type process struct {
 	home  Home
 	begun int64         // bytes of the log before it
 	done  chan struct{} // closed when it has ended
@@ -35,7 +35,7 @@ type Process struct {
 }
 
 // launch begins the node's process, in a session of its own and with none of the caller's descriptors.
-func (n *Network) launch(i int, program Program) (*Process, error) {
+func (n *Network) launch(i int, program Program) (*process, error) {
 	h := n.Home(i)
 	out, err := os.OpenFile(h.Log(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
@@ -61,7 +61,7 @@ func (n *Network) launch(i int, program Program) (*Process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &Process{home: h, begun: size, done: make(chan struct{})}
+	p := &process{home: h, begun: size, done: make(chan struct{})}
 	go func() {
 		p.how = cmd.Wait()
 		close(p.done)
@@ -81,7 +81,7 @@ func environment(all []string) []string {
 }
 
 // ended says that the process has ended, and its last words.
-func (p *Process) ended() error {
+func (p *process) ended() error {
 	how := "with exit code 0"
 	if p.how != nil {
 		how = "with " + p.how.Error()
@@ -177,7 +177,7 @@ func (n *Network) end(ctx context.Context, i int, signals ...os.Signal) error {
 		}
 	}
 	return until(ctx, func() (bool, error) {
-		return p.Signal(syscall.Signal(0)) != nil || stateOf(p.Pid) == 'Z', nil
+		return p.Signal(syscall.Signal(0)) != nil || gone(p.Pid), nil
 	})
 }
 
@@ -210,6 +210,16 @@ func stateOf(pid int) byte {
 		return 0
 	}
 	return text[i+2]
+}
+
+// gone says whether a process that nobody has asked about has let go of everything. Its first thread is shown as ended
+// while others are still on their way out, from a sync perhaps: until the last one is, its ports and locks are taken.
+func gone(pid int) bool {
+	if stateOf(pid) != 'Z' {
+		return false
+	}
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	return err != nil || len(threads) <= 1
 }
 
 // Running lists the nodes that have a process.
