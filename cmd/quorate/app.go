@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// app is one call of the program.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	getenv   func(string) string
+
+	begun bool // a command has taken over: what goes wrong from now on is not the command line's fault
+
+	// Flags that every command has.
+	output    string
+	quiet     bool
+	logLevel  string
+	logFormat string
+	dir       string
+}
+
+// fromEnvironment are the flags that QUORATE_NAME sets if the command line does not.
+var fromEnvironment = map[string]bool{
+	"dir": true, "node": true, "key": true, "genesis": true, "timeout": true, "output": true, "quiet": true,
+	"log-level": true, "log-format": true, "home": true, "p2p-listen": true, "api-listen": true,
+}
+
+// execute runs a command line and returns its exit code.
+func (a *app) execute(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	if !a.begun {
+		hint := "quorate help"
+		if cmd != nil && cmd != root {
+			hint = cmd.CommandPath() + " --help"
+		}
+		fmt.Fprintf(a.err, "quorate: %s (see: %s)\n", firstLine(err), hint)
+		return exitUsage
+	}
+	code := codeOf(err, ctx.Err() != nil)
+	if code == exitInterrupted && errors.Is(err, context.Canceled) {
+		err = errors.New(strings.Replace(err.Error(), context.Canceled.Error(), "interrupted", 1))
+	}
+	text := err.Error()
+	if code != exitError {
+		text = strings.ReplaceAll(text, "\n", "; ") // of several nodes; the last words of one keep their lines
+	}
+	fmt.Fprintf(a.err, "quorate: %s\n", text)
+	return code
+}
+
+// firstLine leaves out cobra's suggestions, which take several.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+func (a *app) root() *cobra.Command {
+	root := group("quorate", "A Byzantine fault-tolerant replicated state machine",
+		a.testnetCommand(), a.initCommand(), a.startCommand(), a.txCommand(), a.getCommand(), a.scanCommand(),
+		a.statusCommand(), a.blockCommand(), a.auditCommand(), a.benchCommand(), a.simCommand(), a.versionCommand())
+	root.Example = `  quorate testnet up --detach      four nodes on this machine
+  quorate tx put greeting hello    a signed transaction, committed by a quorum
+  quorate get greeting             what the key holds now
+  quorate testnet down`
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(helpCommand(root))
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.settle(cmd.Flags()) }
+	f := root.PersistentFlags()
+	f.StringVarP(&a.output, "output", "o", "text", "text or json")
+	f.BoolVar(&a.quiet, "quiet", false, "no progress on stderr")
+	f.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&a.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&a.dir, "dir", "quorate-testnet", "folder of the test network")
+	return root
+}
+
+// settle sets from the environment what the command line has not set, and refuses what no command understands.
+func (a *app) settle(flags *pflag.FlagSet) error {
+	var err error
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Changed || !fromEnvironment[f.Name] {
+			return
+		}
+		variable := "QUORATE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if value := a.getenv(variable); value != "" {
+			if wrong := flags.Set(f.Name, value); wrong != nil {
+				err = errors.Join(err, fmt.Errorf("%s: %w", variable, wrong))
+			}
+		}
+	})
+	if a.output != "text" && a.output != "json" {
+		err = errors.Join(err, fmt.Errorf("output %q: want text or json", a.output))
+	}
+	if _, wrong := a.logger(a.logLevel, a.logFormat); wrong != nil {
+		err = errors.Join(err, wrong)
+	}
+	return err
+}
+
+// group is a command that only has others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{Use: use, Short: short}
+	g.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("no command %q in %q", args[0], cmd.CommandPath())
+		}
+		return fmt.Errorf("%q wants a command", cmd.CommandPath())
+	}
+	g.RunE = func(*cobra.Command, []string) error { return nil } // for Args to be asked
+	g.AddCommand(commands...)
+	return g
+}
+
+// command is one that does something: do's errors are not usage errors, unless they say so.
+func (a *app) command(use, short, example string, args cobra.PositionalArgs, do func(ctx context.Context, args []string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Example: example, Args: args, DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a.begun = true
+			return do(cmd.Context(), args)
+		},
+	}
+}
+
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return fmt.Errorf("no command %q", strings.Join(args, " "))
+			}
+			return cmd.Help()
+		},
+	}
+}

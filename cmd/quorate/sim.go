@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/testnet/sim"
+)
+
+func (a *app) simCommand() *cobra.Command {
+	var o sim.Options
+	var trace bool
+	cmd := a.command("sim [flags]", "Explore random worlds in the simulator",
+		"  quorate sim --seeds 1000\n  quorate sim --seeds 1 --from 4711 --trace    one world, told as a story", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error {
+			if err := o.Check(); err != nil {
+				return &failure{exitUsage, err}
+			}
+			if trace {
+				if o.Seeds != 1 {
+					return fail(exitUsage, "--trace tells of one world: add --seeds 1")
+				}
+				o.Trace = a.out
+			}
+			return a.sim(ctx, o)
+		})
+	f := cmd.Flags()
+	f.IntVar(&o.Seeds, "seeds", 100, "how many worlds")
+	f.Uint64Var(&o.From, "from", 1, "the first seed")
+	f.IntVar(&o.Nodes, "nodes", 0, "how many nodes each world has (default: each seed draws its own)")
+	f.IntVar(&o.Steps, "steps", 0, "faults end after so many events (default: after the time that the seed draws)")
+	f.BoolVar(&trace, "trace", false, "tell what happens")
+	return cmd
+}
+
+// sim runs the worlds, one for each processor at a time.
+func (a *app) sim(ctx context.Context, o sim.Options) error {
+	// A world cannot be interrupted within: the signal that ends the command lets it go.
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	totals := &sim.Totals{}
+	var mu sync.Mutex
+	next, said := 0, time.Now()
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				mu.Lock()
+				i := next
+				next++
+				mu.Unlock()
+				if i >= o.Seeds {
+					return
+				}
+				r := sim.Run(o.From+uint64(i), o)
+				mu.Lock()
+				totals.Add(r, o)
+				if r.Violation != nil {
+					a.say("%v", r.Violation)
+				}
+				if time.Since(said) > 5*time.Second {
+					said = time.Now()
+					a.say("%d of %d worlds", totals.Worlds, o.Seeds)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return fmt.Errorf("after %d worlds: %w", totals.Worlds, ctx.Err())
+	}
+	return a.simVerdict(totals, o)
+}
+
+var errNotTested = errors.New("the worlds did not do what they promise to test: run more seeds")
+
+func (a *app) simVerdict(t *sim.Totals, o sim.Options) error {
+	if a.output == "json" {
+		counts, failures := map[string]string{}, []map[string]any{}
+		for _, k := range t.Counts.Kinds() {
+			counts[k.Name] = fmt.Sprint(k.N)
+		}
+		for _, v := range t.Failures {
+			failures = append(failures, map[string]any{"seed": fmt.Sprint(v.Seed), "node": v.Node, "checker": v.Checker,
+				"text": v.Text, "repeat": sim.Reproducer(v.Seed, o)})
+		}
+		if err := a.writeJSON(map[string]any{"worlds": t.Worlds, "median_commits": t.MedianCommits(), "counts": counts,
+			"failures": failures, "not_tested": t.Untested()}); err != nil {
+			return err
+		}
+	} else if err := t.Print(a.out); err != nil {
+		return err
+	}
+	switch {
+	case len(t.Failures) > 0:
+		return fail(exitViolation, "%d of %d worlds failed: %s", len(t.Failures), t.Worlds, sim.Reproducer(t.Failures[0].Seed, o))
+	case len(t.Untested()) > 0 && o.Seeds >= tellingSeeds:
+		return errNotTested
+	}
+	return nil
+}
+
+// tellingSeeds is how many worlds must between them do everything that they promise; one alone need not.
+const tellingSeeds = 50

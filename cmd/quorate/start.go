@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quorate/quorate/crypto/keystore"
+	"github.com/quorate/quorate/node"
+	"github.com/quorate/quorate/p2p"
+	"github.com/quorate/quorate/statemachine/kv"
+	"github.com/quorate/quorate/testnet/local"
+)
+
+// stopTime is how long a node's stop may take before it is cut short, which is safe.
+const stopTime = 10 * time.Second
+
+func (a *app) startCommand() *cobra.Command {
+	var home, p2pListen, apiListen string
+	cmd := a.command("start --home DIR [flags]", "Run one node until SIGINT or SIGTERM", "  quorate start --home quorate-testnet/node1", cobra.NoArgs, nil)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		a.begun = true
+		if home == "" {
+			return fail(exitUsage, "--home is missing: the node's folder, which `quorate init` makes")
+		}
+		h := local.Home(home)
+		s, err := h.Settings()
+		if err != nil {
+			return err
+		}
+		// What the file says holds where neither a flag nor the environment says something.
+		for name, value := range map[string]string{
+			"p2p-listen": s.P2PListen, "api-listen": s.APIListen, "log-level": s.LogLevel, "log-format": s.LogFormat,
+		} {
+			if f := cmd.Flags().Lookup(name); !f.Changed {
+				_ = f.Value.Set(value) // a text
+			}
+		}
+		logger, err := a.logger(a.logLevel, a.logFormat)
+		if err != nil {
+			return fmt.Errorf("%s: %w", h.SettingsFile(), err)
+		}
+		cfg, err := nodeConfig(h, s.Genesis)
+		if err != nil {
+			return err
+		}
+		cfg.P2PListen, cfg.APIListen, cfg.Logger = p2pListen, apiListen, logger
+		return runNode(cmd.Context(), h, cfg)
+	}
+	f := cmd.Flags()
+	f.StringVar(&home, "home", "", "the node's folder")
+	f.StringVar(&p2pListen, "p2p-listen", "", "host:port to listen on for other nodes (default: what the genesis says)")
+	f.StringVar(&apiListen, "api-listen", "", "host:port to listen on for clients (default: what the genesis says)")
+	return cmd
+}
+
+// nodeConfig puts together who this node is, and refuses keys that are not those of a member.
+func nodeConfig(h local.Home, genesis string) (node.Config, error) {
+	g, err := local.ReadGenesis(genesis)
+	if err != nil {
+		return node.Config{}, err
+	}
+	key, err := keystore.Load(h.MemberKey())
+	if err != nil {
+		return node.Config{}, err
+	}
+	peerKey, err := keystore.Load(h.PeerKey())
+	if err != nil {
+		return node.Config{}, err
+	}
+	e := g.Epoch()
+	self := e.IDOf(key.Public())
+	if self == 0 {
+		return node.Config{}, fmt.Errorf("%s: its key %s is that of no member in %s", h.MemberKey(), key.Public(), genesis)
+	}
+	if id := p2p.PeerID(peerKey.Seed()); id != e.Member(self).PeerID {
+		return node.Config{}, fmt.Errorf("%s: its libp2p id is %s, but %s has %s for member %d", h.PeerKey(), id, genesis, e.Member(self).PeerID, self)
+	}
+	return node.Config{
+		Home: string(h), Genesis: g, Self: self, Key: key, PeerKey: peerKey, Machine: kv.Machine{}, Version: version(),
+	}, nil
+}
+
+// runNode runs a node until ctx ends, or it ends by itself.
+func runNode(ctx context.Context, h local.Home, cfg node.Config) (err error) {
+	slog.SetDefault(cfg.Logger)
+	p2p.RouteLogs(cfg.Logger)
+	claim, err := h.Claim()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, claim.Release()) }()
+	n, err := node.Start(cfg)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-n.Done():
+		return n.Err()
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := n.Stop(stopping); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}

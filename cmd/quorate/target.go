@@ -1,0 +1,104 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/client"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/crypto/keystore"
+	"github.com/quorate/quorate/testnet/local"
+)
+
+// target is whom a client command talks to, and in whose name.
+type target struct {
+	app     *app
+	node    string
+	key     string
+	genesis string
+	timeout time.Duration
+}
+
+func (t *target) addNode(f *pflag.FlagSet) {
+	f.StringVar(&t.node, "node", "", "URL or number of the one node to ask (default: all)")
+	f.StringVar(&t.genesis, "genesis", "", "genesis file (default: that of the test network in --dir)")
+	f.DurationVar(&t.timeout, "timeout", 30*time.Second, "how long to try")
+}
+
+func (t *target) addKey(f *pflag.FlagSet) {
+	f.StringVar(&t.key, "key", "alice", "name of a key of the test network, or a key file")
+}
+
+// network is what a client must know of a network: nothing in it is secret.
+type network struct {
+	genesis   *proof.Genesis
+	endpoints []string // URLs of all members, or of the one node
+	fixed     bool     // of the one node, which is believed
+}
+
+// find reads the genesis and says where the nodes are.
+func (t *target) find() (*network, error) {
+	n := &network{}
+	if t.genesis != "" {
+		g, err := local.ReadGenesis(t.genesis)
+		if err != nil {
+			return nil, err
+		}
+		n.genesis = g
+	} else {
+		testnet, err := t.app.network()
+		if err != nil {
+			return nil, err
+		}
+		n.genesis = testnet.Genesis
+	}
+	for _, m := range n.genesis.Members {
+		n.endpoints = append(n.endpoints, "http://"+m.API)
+	}
+	if t.node == "" {
+		return n, nil
+	}
+	n.fixed = true
+	if i, err := strconv.Atoi(strings.TrimPrefix(t.node, "node")); err == nil {
+		if i < 1 || i > len(n.endpoints) {
+			return nil, fail(exitUsage, "node %q: want 1 to %d, or a URL", t.node, len(n.endpoints))
+		}
+		n.endpoints = n.endpoints[i-1 : i]
+		return n, nil
+	}
+	url := strings.TrimRight(t.node, "/")
+	if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
+		return nil, fail(exitUsage, "node %q: want a number or a URL with http://", t.node)
+	}
+	n.endpoints = []string{url}
+	return n, nil
+}
+
+// keyFile is where the key is: a path, or a name in the test network's folder.
+func (t *target) keyFile() string {
+	if strings.ContainsRune(t.key, os.PathSeparator) || strings.HasSuffix(t.key, ".json") {
+		return t.key
+	}
+	return filepath.Join(t.app.dir, "keys", t.key+".json")
+}
+
+func (t *target) loadKey() (crypto.PrivateKey, error) {
+	key, err := keystore.Load(t.keyFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return key, fmt.Errorf("%w: name a key of the test network, or a key file, with --key", err)
+	}
+	return key, err
+}
+
+// client is one that asks these endpoints.
+func (n *network) client() (*client.Client, error) {
+	return client.New(client.Config{Genesis: n.genesis, Endpoints: n.endpoints, Scheme: crypto.Ed25519()})
+}
