@@ -56,7 +56,7 @@ fuzz:
 
 # Real processes under kill -9 and load: minutes, so not among the unit tests.
 e2e:
-	QUORATE_E2E=1 go test -count=1 -timeout 30m -v -run '^TestEndToEnd' ./testnet/local
+	QUORATE_E2E=1 go test -count=1 -v -timeout 30m -run "^TestEndToEnd" ./cmd/quorate
 
 # The README's tour on the built binary.
 smoke: build
