@@ -19,21 +19,29 @@ const recentSlots = 256
 
 var errNoAttestations = errors.New("attestations that cover it are no longer at hand")
 
-// recent is what receipts of the last slots are made of. The executor, the core and callers meet here.
+// recent is what receipts of the last slots are made of. The executor, the core and callers meet here, so nobody reads
+// a disk or hashes while he holds mu: the core would wait for all who want receipts.
 type recent struct {
 	blocks *host.Blocks
 
 	mu      sync.Mutex
-	slots   [recentSlots]recentSlot // by sequence number modulo their number
+	slots   [recentSlots]*recentSlot // by sequence number modulo their number; nil where nothing was executed yet
 	headers [recentSlots]proof.Header
 	acks    [recentSlots]*bft.Acknowledgement // the newest one at each
 	newest  *bft.Acknowledgement
 }
 
+// recentSlot is what came of a slot's transactions.
 type recentSlot struct {
 	seq      epoch.Seq
 	outcomes []statemachine.Outcome
-	tree     *crypto.MerkleTree // built when the first receipt is asked for
+	tree     func() *crypto.MerkleTree // over outcomes; built by whoever asks first, the others wait for him
+}
+
+func newRecentSlot(seq epoch.Seq, outcomes []statemachine.Outcome) *recentSlot {
+	return &recentSlot{seq, outcomes, sync.OnceValue(func() *crypto.MerkleTree {
+		return crypto.NewMerkleTree(leaves(outcomes))
+	})}
 }
 
 func newRecent(h *host.Host) *recent { return &recent{blocks: h.Blocks()} }
@@ -42,7 +50,7 @@ func (r *recent) executed(results []host.Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range results {
-		r.slots[results[i].Seq%recentSlots] = recentSlot{seq: results[i].Seq, outcomes: results[i].Outcomes}
+		r.slots[results[i].Seq%recentSlots] = newRecentSlot(results[i].Seq, results[i].Outcomes)
 	}
 }
 
@@ -74,79 +82,97 @@ func (r *recent) covering(seq epoch.Seq) *bft.Acknowledgement {
 	return r.newest
 }
 
-// header is that of a durable block.
-func (r *recent) header(seq epoch.Seq) (proof.Header, error) {
-	if h := r.headers[seq%recentSlots]; h.Seq == seq {
-		return h, nil
-	}
-	d, ok, err := r.blocks.Decision(seq)
-	if err != nil {
-		return proof.Header{}, err
-	}
-	if !ok {
-		return proof.Header{}, fmt.Errorf("block %d is not there yet", seq)
-	}
-	return d.Header, nil
-}
+// maxReadHeaders bounds how many headers are read from disk for one receipt: as many as there may be between the stable
+// checkpoint, which is attested after a restart, and a slot that was executed shortly before it.
+const maxReadHeaders = 64
 
-// maxReceiptHeaders bounds how many headers a receipt walks to the nearest attested one.
-const maxReceiptHeaders = 1024
-
-// Receipt proves what came of a transaction, as long as attestations that cover its slot are at hand.
-func (n *Node) Receipt(seq epoch.Seq, index int) (*proof.Receipt, error) {
-	r := n.recent
+// proves is what is at hand to prove something about a slot: attestations, and the headers from it to the highest one
+// attested. Those that are not at hand are left zero, and are few.
+func (r *recent) proves(seq epoch.Seq) (attestations []*message.Signed, headers []proof.Header, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	tree, outcomes, err := r.tree(seq, n.state)
-	if err != nil {
-		return nil, err
-	}
-	if index < 0 || index >= len(outcomes) {
-		return nil, fmt.Errorf("block %d has %d transactions, none at %d", seq, len(outcomes), index)
-	}
 	ack := r.covering(seq)
 	if ack == nil {
-		return nil, errNoAttestations
+		return nil, nil, errNoAttestations
 	}
 	last := seq
 	for _, m := range ack.Attestations {
 		last = max(last, m.Body.(*message.Attestation).Seq)
 	}
-	if last-seq >= maxReceiptHeaders {
-		return nil, errNoAttestations
+	if last-seq >= recentSlots+maxReadHeaders {
+		return nil, nil, errNoAttestations
 	}
-	o := &outcomes[index]
-	receipt := &proof.Receipt{
-		Result: proof.Result{ID: o.ID, Status: uint8(o.Status), Code: uint16(o.Code), Seq: epoch.Seq(o.Seq), Value: o.Result},
-		Index:  index, Count: len(outcomes), Path: tree.Path(index), Attestations: ack.Attestations,
-	}
-	for s := seq; s <= last; s++ {
-		h, err := r.header(s)
-		if err != nil {
-			return nil, err
+	headers = make([]proof.Header, last-seq+1)
+	missing := 0
+	for i := range headers {
+		s := seq + epoch.Seq(i)
+		if h := &r.headers[s%recentSlots]; h.Seq == s {
+			headers[i] = *h
+		} else if missing++; missing > maxReadHeaders {
+			return nil, nil, errNoAttestations
 		}
-		receipt.Headers = append(receipt.Headers, h)
 	}
-	return receipt, nil
+	return ack.Attestations, headers, nil
 }
 
-// tree is that over a slot's outcomes, which are looked up if they are no longer at hand.
-func (r *recent) tree(seq epoch.Seq, state *statemachine.Replicated) (*crypto.MerkleTree, []statemachine.Outcome, error) {
-	s := &r.slots[seq%recentSlots]
-	if s.seq != seq {
-		outcomes, ok, err := state.Outcomes(uint64(seq))
+// fill reads the headers that are not at hand.
+func (r *recent) fill(seq epoch.Seq, headers []proof.Header) error {
+	for i := range headers {
+		s := seq + epoch.Seq(i)
+		if headers[i].Seq == s {
+			continue
+		}
+		d, ok, err := r.blocks.Decision(s)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		if !ok {
-			return nil, nil, fmt.Errorf("block %d is not in the state yet", seq)
+			return fmt.Errorf("block %d is not there yet", s)
 		}
-		return crypto.NewMerkleTree(leaves(outcomes)), outcomes, nil
+		headers[i] = d.Header
 	}
-	if s.tree == nil {
-		s.tree = crypto.NewMerkleTree(leaves(s.outcomes))
+	return nil
+}
+
+// slot is what came of a slot, looked up if it is no longer at hand.
+func (r *recent) slot(seq epoch.Seq, state *statemachine.Replicated) (*recentSlot, error) {
+	r.mu.Lock()
+	s := r.slots[seq%recentSlots]
+	r.mu.Unlock()
+	if s != nil && s.seq == seq {
+		return s, nil
 	}
-	return s.tree, s.outcomes, nil
+	outcomes, ok, err := state.Outcomes(uint64(seq))
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("block %d is not in the state yet", seq)
+	}
+	return newRecentSlot(seq, outcomes), nil
+}
+
+// Receipt proves what came of a transaction, as long as attestations that cover its slot are at hand.
+func (n *Node) Receipt(seq epoch.Seq, index int) (*proof.Receipt, error) {
+	attestations, headers, err := n.recent.proves(seq)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.recent.fill(seq, headers); err != nil {
+		return nil, err
+	}
+	slot, err := n.recent.slot(seq, n.state)
+	if err != nil {
+		return nil, err
+	}
+	if index < 0 || index >= len(slot.outcomes) {
+		return nil, fmt.Errorf("block %d has %d transactions, none at %d", seq, len(slot.outcomes), index)
+	}
+	o := &slot.outcomes[index]
+	return &proof.Receipt{
+		Result: proof.Result{ID: o.ID, Status: uint8(o.Status), Code: uint16(o.Code), Seq: epoch.Seq(o.Seq), Value: o.Result},
+		Index:  index, Count: len(slot.outcomes), Path: slot.tree().Path(index), Headers: headers, Attestations: attestations,
+	}, nil
 }
 
 func leaves(outcomes []statemachine.Outcome) [][]byte {

@@ -28,7 +28,36 @@ type committee struct {
 	hosts   []*host.Host
 	states  []*statemachine.Replicated
 	ack     *bft.Acknowledgement // the first one's newest
+	read    func()               // if set, called before each read of the first one's disk
 	nonce   uint64
+}
+
+// watchedDisk says when it is read.
+type watchedDisk struct {
+	store.FS
+	c *committee
+}
+
+type watchedFile struct {
+	store.File
+	c *committee
+}
+
+func (d watchedDisk) Create(path string) (store.File, error) {
+	f, err := d.FS.Create(path)
+	return watchedFile{f, d.c}, err
+}
+
+func (d watchedDisk) Open(path string) (store.File, error) {
+	f, err := d.FS.Open(path)
+	return watchedFile{f, d.c}, err
+}
+
+func (f watchedFile) ReadAt(p []byte, at int64) (int, error) {
+	if f.c.read != nil {
+		f.c.read()
+	}
+	return f.File.ReadAt(p, at)
 }
 
 func seeded(b byte) crypto.PrivateKey { return crypto.NewPrivateKey([crypto.SeedSize]byte{b}) }
@@ -55,7 +84,11 @@ func newCommittee(t *testing.T) *committee {
 		if err != nil {
 			t.Fatal(err)
 		}
-		disk, options := store.NewMemory(), store.Options{SegmentBytes: 1 << 20}
+		var disk store.FS = store.NewMemory()
+		if i == 0 {
+			disk = watchedDisk{disk, c}
+		}
+		options := store.Options{SegmentBytes: 1 << 20}
 		if err := host.Create(disk, "log", options, m.Key, m.Incarnation); err != nil {
 			t.Fatal(err)
 		}
