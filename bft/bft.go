@@ -50,7 +50,20 @@ type Outcome struct {
 	Seq     epoch.Seq
 	Results crypto.Digest // root of the outcomes
 	State   crypto.Digest // running digest of the state
+	Ends    []End         // of the batch's requests, in order: what the pool may forget
 }
+
+// End says what is over with a request's execution.
+type End uint8
+
+const (
+	// NonceOver is that the sender's nonce is used, or behind the window: no request with it will execute any more.
+	NonceOver End = 0
+	// RequestOver is that this request will never execute; another with its nonce may.
+	RequestOver End = 1
+	// NothingOver is that this request was ordered in vain, and may be ordered again.
+	NothingOver End = 2
+)
 
 // Effects is what a replica asks of its host. The contract has three lines:
 //
@@ -114,8 +127,9 @@ type Note interface{ note() }
 type (
 	// Unused is a message that was of no use, and why.
 	Unused struct {
-		Message *message.Signed
-		Reason  error
+		Kind   message.Kind
+		Author epoch.ReplicaID
+		Reason error
 	}
 	// BoundTo is that this replica has bound itself at a slot: it has accepted a batch, or holds a prepared certificate.
 	BoundTo struct {

@@ -1,7 +1,9 @@
 package bft
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
@@ -27,6 +29,7 @@ const (
 )
 
 var (
+	errOldStatus   = errors.New("status of less than its author has told before")
 	errNothingNew  = errors.New("nothing new in it")
 	errAskedEnough = errors.New("asked for more while an earlier want is being served")
 )
@@ -51,12 +54,14 @@ type peer struct {
 
 func (c *catchup) progressed(now uint64) { c.lastMoved = now }
 
-func (c *catchup) behind(delivered epoch.Seq) uint64 {
-	most := delivered
+// behind is how many slots this replica is behind what so many members claim, one of whom is correct then.
+func (c *catchup) behind(delivered epoch.Seq, witnesses int) uint64 {
+	claims := make([]epoch.Seq, len(c.peers))
 	for i := range c.peers {
-		most = max(most, c.peers[i].status.Delivered)
+		claims[i] = c.peers[i].status.Delivered
 	}
-	return uint64(most - delivered)
+	slices.SortFunc(claims, func(a, b epoch.Seq) int { return cmp.Compare(b, a) })
+	return uint64(max(claims[witnesses-1], delivered) - delivered)
 }
 
 // tickCatchup tells the others how far this replica is, and asks for what it lacks.
@@ -85,7 +90,7 @@ func (r *Replica) progress() []message.Phase {
 // due says whether anything waits to happen that a lost message could hold up.
 func (r *Replica) due() bool {
 	return r.pool.waiting > 0 || r.order.Open() > r.head.Seq || r.head.Seq > r.attest.acknowledged ||
-		r.catchup.behind(r.delivered) > 0
+		r.Behind() > 0
 }
 
 // ask sends a Want if this replica is behind and nothing moves.
@@ -98,15 +103,18 @@ func (r *Replica) ask() {
 		c.peers[c.asked-1].uselessTil = r.ticks + wantPatience
 		c.asked = 0
 	}
-	gap := c.behind(r.delivered)
-	if gap == 0 || len(r.executing) >= maxExecuting/2 || (gap < farGap && r.ticks-c.lastMoved < wantAfterTicks) {
+	if len(r.executing) >= maxExecuting/2 {
 		return
 	}
+	waited := r.ticks-c.lastMoved >= wantAfterTicks
 	n := epoch.ReplicaID(r.epoch.N())
 	for i := range n {
 		id := (c.last+i)%n + 1
 		p := &c.peers[id-1]
 		if id == r.self || p.status.Delivered <= r.delivered || r.ticks < p.uselessTil {
+			continue
+		}
+		if !waited && p.status.Delivered-r.delivered < farGap {
 			continue
 		}
 		c.asked, c.last, c.askedAt = id, id, r.ticks
@@ -122,6 +130,9 @@ func (r *Replica) onStatus(from epoch.ReplicaID, s *message.Status) error {
 		return nil
 	}
 	p := &r.catchup.peers[from-1]
+	if s.Delivered < p.status.Delivered || s.Stable < p.status.Stable {
+		return errOldStatus // neither ever falls: somebody repeats what was said long ago
+	}
 	p.status = *s
 	r.order.Help(from, s.Delivered, s.Progress)
 	r.attestAgain(from, p, s)
@@ -180,6 +191,10 @@ func (r *Replica) onFound(f Found) {
 func (r *Replica) onHave(from epoch.ReplicaID, h *message.Have) error {
 	before := r.delivered
 	for _, raw := range h.Blocks {
+		seq := proof.ReadHeader(message.NewReader(raw)).Seq
+		if !r.lacks(seq) {
+			continue // not worth taking apart
+		}
 		b, err := proof.DecodeBlock(raw)
 		if err != nil {
 			return err
@@ -208,15 +223,15 @@ func (r *Replica) onHave(from epoch.ReplicaID, h *message.Have) error {
 	return nil
 }
 
+// lacks says whether a slot's block is of use: not decided here, and not so far ahead that it would only be kept.
+func (r *Replica) lacks(seq epoch.Seq) bool {
+	_, decided := r.pending[seq]
+	return !decided && seq > r.delivered && seq <= r.delivered+2*message.MaxHaveBlocks
+}
+
 // learn takes a block's word for what its slot decided, not for what came of it: that this replica finds out itself.
 func (r *Replica) learn(b *proof.Block) {
 	seq := b.Header.Seq
-	if seq <= r.delivered || seq > r.delivered+2*message.MaxHaveBlocks {
-		return
-	}
-	if _, ok := r.pending[seq]; ok {
-		return
-	}
 	logged := r.order.Learned(seq, b.Header.Batch)
 	r.onDecided(ordering.Decision{
 		View: b.View, Seq: seq, Batch: b.Batch, Certificate: b.Certificate, Logged: logged,

@@ -32,7 +32,7 @@ func Check(m *message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
 	case !e.Has(m.Author):
 		return ErrNoMember
 	}
-	requests, err := checkBody(m.Body, e, s)
+	requests, err := checkBody(m.Body, e)
 	if err != nil {
 		return err
 	}
@@ -48,6 +48,9 @@ func Check(m *message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
 		if !s.Verify(claims[0]) {
 			return ErrSignature
 		}
+		if have, ok := m.Body.(*message.Have); ok {
+			return checkHave(have, e, s) // after its author's signature: a stranger's certificates are nobody's work
+		}
 		return nil
 	}
 	for i, ok := range s.VerifyBatch(claims) {
@@ -61,8 +64,8 @@ func Check(m *message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
 	return nil
 }
 
-// checkBody judges all but the author's signature; it yields the transactions whose signatures must hold as well.
-func checkBody(b message.Body, e *epoch.Epoch, s crypto.Scheme) ([]*message.Request, error) {
+// checkBody judges what needs no signature; it yields the transactions whose signatures must hold as well.
+func checkBody(b message.Body, e *epoch.Epoch) ([]*message.Request, error) {
 	switch b := b.(type) {
 	case *message.PrePrepare:
 		return b.Batch.Requests, checkProposal(b, e)
@@ -77,8 +80,6 @@ func checkBody(b message.Body, e *epoch.Epoch, s crypto.Scheme) ([]*message.Requ
 			return nil, errRange
 		}
 		return nil, nil
-	case *message.Have:
-		return nil, checkHave(b, e, s)
 	case *message.Bundle:
 		return b.Requests, nil
 	default:

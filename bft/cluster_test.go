@@ -164,7 +164,7 @@ func (x *node) execute(batches []Execution) (outcomes []Outcome) {
 			x.state = crypto.Hash("test/poison", x.state[:], []byte{byte(x.id)})
 		}
 		x.done = append(x.done, e)
-		outcomes = append(outcomes, Outcome{Seq: e.Seq, Results: crypto.Hash("test/results", d[:]), State: x.state})
+		outcomes = append(outcomes, Outcome{Seq: e.Seq, Results: crypto.Hash("test/results", d[:]), State: x.state, Ends: make([]End, len(e.Batch.Requests))})
 	}
 	return outcomes
 }

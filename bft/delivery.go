@@ -65,7 +65,8 @@ func (r *Replica) onExecuted(outcomes []Outcome) {
 		}})
 		r.head = h
 		r.chain[h.Seq] = h
-		r.pool.executed(d.Batch.Requests, r.ticks)
+		invariant.Holds(len(o.Ends) == len(d.Batch.Requests), "the machine says of every request how it ended")
+		r.pool.executed(d.Batch.Requests, o.Ends, r.ticks)
 		if r.isCheckpoint(h.Seq) {
 			attested = append(attested, h)
 		}

@@ -17,7 +17,10 @@ const (
 	remindTicks = 50
 )
 
-var errUnknownKind = errors.New("of a kind that nobody here takes")
+var (
+	errUnknownKind = errors.New("of a kind that nobody here takes")
+	errDecidedSlot = errors.New("slot is decided")
+)
 
 // bundle gathers requests for the gossip.
 type bundle struct {
@@ -54,8 +57,9 @@ func (r *Replica) onSubmitted(requests []*message.Request) {
 			}
 			r.bundle.add(q)
 		}
+		r.pool.adopt(q, r.ticks)
 		// One that is there already came through another member, which may have crashed since without a word to the
-		// leader; nobody but the member it came through reminds the leader of a request. One that is larger than a
+		// leader: from now on this replica reminds the leader of it too. One that is larger than a
 		// bundle goes to the leader at once however thick requests come.
 		if r.pool.waits(q) && (!added || !crowded || q.Size() > bundleBytes) {
 			direct = append(direct, q)
@@ -108,7 +112,7 @@ func (r *Replica) flushBundle() {
 
 // remindLeader tells the leader again of requests that came in here and are still in no proposal.
 func (r *Replica) remindLeader() {
-	if r.ticks%10 == 0 && r.order.Leader() != r.self && r.pool.waiting > 0 {
-		r.tellLeader(r.pool.overdue(r.self, r.ticks, remindTicks, bundleBytes))
+	if r.ticks%10 == 0 && r.order.Leader() != r.self && len(r.pool.mine) > 0 {
+		r.tellLeader(r.pool.overdue(r.ticks, remindTicks, bundleBytes))
 	}
 }

@@ -34,6 +34,7 @@ type pool struct {
 	bytes   int     // of those
 	slots   map[slotOfSender][]*pooled
 	senders map[sender]usage
+	mine    []*pooled // handed in here, though perhaps through another member before; those that are gone are let go in time
 
 	done     map[crypto.Digest]uint64 // id of an executed request, and the tick it was executed at
 	doneRing []crypto.Digest
@@ -65,6 +66,7 @@ type pooled struct {
 	told     uint64 // tick at which the leader was last told of it, for requests that came in here
 	proposed bool
 	gone     bool
+	mine     bool // a client has handed it in here: it is in pool.mine
 }
 
 func newPool(members int) *pool {
@@ -182,16 +184,24 @@ func (p *pool) markProposed(requests []*message.Request) {
 	}
 }
 
-// executed forgets a batch's requests, and all others that wait for the same sender's nonce: they can no longer be
-// the first there.
-func (p *pool) executed(requests []*message.Request, now uint64) {
-	for _, q := range requests {
+// executed forgets a batch's requests, and where a nonce is over, all others that wait for it: they can no longer be the
+// first there.
+func (p *pool) executed(requests []*message.Request, ends []End, now uint64) {
+	for i, q := range requests {
 		place := slotOf(q)
-		for _, e := range p.slots[place] {
-			p.remove(e)
+		p.slots[place] = slices.DeleteFunc(p.slots[place], func(e *pooled) bool {
+			over := ends[i] == NonceOver || e.request.ID() == q.ID()
+			if over {
+				p.remove(e)
+			}
+			return over
+		})
+		if len(p.slots[place]) == 0 {
+			delete(p.slots, place)
 		}
-		delete(p.slots, place)
-		p.remember(q.ID(), now)
+		if ends[i] != NothingOver {
+			p.remember(q.ID(), now)
+		}
 	}
 }
 
@@ -237,12 +247,23 @@ func (p *pool) remember(id crypto.Digest, now uint64) {
 	p.done[id] = now
 }
 
-// overdue picks requests that came in through entry and have waited for ticks since the leader was last told: as many as
+// adopt has this replica remind the leader of a request that is there.
+func (p *pool) adopt(q *message.Request, now uint64) {
+	for _, e := range p.slots[slotOf(q)] {
+		if e.request.ID() == q.ID() && !e.mine {
+			e.mine, e.told = true, now
+			p.mine = append(p.mine, e)
+		}
+	}
+}
+
+// overdue picks requests that were handed in here and have waited for ticks since the leader was last told: as many as
 // fit into bytes, but one whatever its size.
-func (p *pool) overdue(entry epoch.ReplicaID, now uint64, ticks uint64, bytes int) []*message.Request {
+func (p *pool) overdue(now uint64, ticks uint64, bytes int) []*message.Request {
+	p.mine = slices.DeleteFunc(p.mine, func(e *pooled) bool { return e.gone })
 	var late []*message.Request
-	for _, e := range p.queues[entry-1].fifo {
-		if e == nil || e.gone || e.proposed || now-e.told < ticks {
+	for _, e := range p.mine {
+		if e.proposed || now-e.told < ticks {
 			continue
 		}
 		if len(late) > 0 && e.request.Size() > bytes {

@@ -158,7 +158,7 @@ func TestOneNonceIsUsedOnce(t *testing.T) {
 	p.markProposed([]*message.Request{b})
 	p.markProposed([]*message.Request{b})
 	sound(t, p)
-	p.executed([]*message.Request{a}, 10)
+	p.executed([]*message.Request{a}, []End{NonceOver}, 10)
 	sound(t, p)
 	if n, _ := p.size(); n != 1 || p.holds(a) || p.holds(b) || !p.holds(other) {
 		t.Errorf("%d are left", n)
@@ -174,7 +174,7 @@ func TestOneNonceIsUsedOnce(t *testing.T) {
 		t.Error("executed long ago: that it is a duplicate is for the machine to say")
 	}
 	// Executing what was never here harms nothing.
-	p.executed([]*message.Request{ask(5, 9, "x"), other}, 20)
+	p.executed([]*message.Request{ask(5, 9, "x"), other}, []End{NonceOver, NonceOver}, 20)
 	sound(t, p)
 }
 
@@ -226,7 +226,7 @@ func TestStuckRequestKeepsNothingBehindIt(t *testing.T) {
 	for i := range uint64(10_000) {
 		q := ask(1, i+1, "")
 		mustAdd(t, p, 1, q)
-		p.executed([]*message.Request{q}, 1)
+		p.executed([]*message.Request{q}, []End{NonceOver}, 1)
 	}
 	if n := len(p.queues[0].fifo); n > 100 {
 		t.Errorf("%d in a line of one", n)
@@ -248,11 +248,15 @@ func TestStuckRequestKeepsNothingBehindIt(t *testing.T) {
 func TestOverdueRequestsAreToldAgain(t *testing.T) {
 	p := newPool(4)
 	huge := ask(0, 1, string(make([]byte, 200<<10)))
-	mustAdd(t, p, 2, huge, askBig(1, 1), ask(2, 1, ""), ask(3, 1, ""))
-	mustAdd(t, p, 1, ask(4, 1, ""))
+	here := []*message.Request{huge, askBig(1, 1), ask(2, 1, ""), ask(3, 1, "")}
+	mustAdd(t, p, 2, here...)
+	for _, q := range here {
+		p.adopt(q, 1)
+	}
+	mustAdd(t, p, 1, ask(4, 1, "")) // handed in elsewhere: somebody else's to tell
 	count := func(now uint64, want int) {
 		t.Helper()
-		if got := p.overdue(2, now, remindTicks, bundleBytes); len(got) != want {
+		if got := p.overdue(now, remindTicks, bundleBytes); len(got) != want {
 			t.Errorf("at %d: %d requests, want %d", now, len(got), want)
 		}
 	}
@@ -262,7 +266,7 @@ func TestOverdueRequestsAreToldAgain(t *testing.T) {
 	count(remindTicks+3, 2)
 	count(remindTicks+4, 0)
 	p.markProposed([]*message.Request{huge})
-	p.executed([]*message.Request{ask(2, 1, "")}, 1)
+	p.executed([]*message.Request{ask(2, 1, "")}, []End{NonceOver}, 1)
 	count(3*remindTicks, 1)
 	count(3*remindTicks, 1)
 }

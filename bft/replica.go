@@ -53,7 +53,7 @@ func (r *Replica) Step(e Event) Effects {
 		r.onTick(e.Now)
 	case Received:
 		if err := r.onReceived(e.Signed); err != nil && r.notes {
-			r.out.Notes = append(r.out.Notes, Unused{e.Signed, err})
+			r.out.Notes = append(r.out.Notes, Unused{e.Body.Kind(), e.Author, err})
 		}
 	case Submitted:
 		r.onSubmitted(e.Requests)
@@ -110,12 +110,23 @@ func (r *Replica) onReceived(m *message.Signed) error {
 	}
 	switch b := m.Body.(type) {
 	case *message.PrePrepare:
+		if r.knowsDecision(b.Seq) {
+			return errDecidedSlot
+		}
 		if err := r.order.Receive(m); err != nil {
 			return err
 		}
 		r.pool.markProposed(b.Batch.Requests)
 		return nil
-	case *message.Prepare, *message.Commit:
+	case *message.Prepare:
+		if r.knowsDecision(b.Seq) {
+			return errDecidedSlot
+		}
+		return r.order.Receive(m)
+	case *message.Commit:
+		if r.knowsDecision(b.Seq) {
+			return errDecidedSlot
+		}
 		return r.order.Receive(m)
 	case *message.Attestation:
 		return r.onAttestation(m, b)
@@ -130,6 +141,13 @@ func (r *Replica) onReceived(m *message.Signed) error {
 	default:
 		return errUnknownKind
 	}
+}
+
+// knowsDecision says whether a slot is decided as far as this replica knows, by votes or by a block. It votes no more at
+// such a slot, whatever window its protocol looks at.
+func (r *Replica) knowsDecision(seq epoch.Seq) bool {
+	_, pending := r.pending[seq]
+	return pending || seq <= r.delivered
 }
 
 func (r *Replica) onTick(now int64) {
@@ -195,8 +213,8 @@ func (r *Replica) Stable() *proof.Checkpoint { return r.attest.stable }
 // Acknowledged is the newest slot known to survive whatever f members do.
 func (r *Replica) Acknowledged() epoch.Seq { return r.attest.acknowledged }
 
-// Behind is how many slots some peer claims to be ahead; a hint.
-func (r *Replica) Behind() uint64 { return r.catchup.behind(r.delivered) }
+// Behind is how many slots at least one correct peer is ahead.
+func (r *Replica) Behind() uint64 { return r.catchup.behind(r.delivered, r.epoch.Witnesses()) }
 
 // Halted says that this replica has stopped, because a quorum has executed something else than it.
 func (r *Replica) Halted() bool { return r.halted }

@@ -69,6 +69,10 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	if !entered {
 		r.out.Persist = append(r.out.Persist, &ordering.Entered{Epoch: r.epoch})
 	}
+	if stable := r.attest.stable; stable.Header.Seq > 0 {
+		// Whoever forgot what it was told about these slots is told again: nobody will attest them any more.
+		r.out.Acknowledged = &Acknowledgement{Seq: stable.Header.Seq, Attestations: stable.Attestations}
+	}
 	r.attestFromLog()
 	r.advance()
 	return r, r.take(), nil

@@ -2,6 +2,7 @@ package node
 
 import (
 	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/node/host"
 	"github.com/quorate/quorate/p2p"
@@ -27,16 +28,16 @@ func (n *Node) networkConfig() p2p.Config {
 	}
 	return p2p.Config{
 		Seed: n.cfg.PeerKey.Seed(), Chain: n.cfg.Genesis.Digest(), Listen: listen, Peers: peers,
-		Receive:       func(_ int, _ p2p.Class, frame []byte) { n.receive(frame) },
+		Receive:       func(from int, _ p2p.Class, frame []byte) { n.receive(frame, epoch.ReplicaID(from)+1) },
 		ReceiveGossip: n.receiveGossip,
 		Logger:        n.log,
 	}
 }
 
 // receive checks a frame on its reader's goroutine and hands it to the core. While the core has no room, the reader
-// waits, and so does the peer. Who has said something is a matter of its signature, not of who brought it.
-func (n *Node) receive(frame []byte) {
-	m, err := n.host.Checker().Message(frame)
+// waits, and so does the peer.
+func (n *Node) receive(frame []byte, from epoch.ReplicaID) {
+	m, err := n.host.Checker().Message(frame, from)
 	if err != nil {
 		n.log.Debug("message refused", "reason", err)
 		return
@@ -59,7 +60,7 @@ func (n *Node) runGossip() {
 	for {
 		select {
 		case frame := <-n.gossip:
-			n.receive(frame)
+			n.receive(frame, host.Gossiped)
 		case <-n.ended:
 			return
 		}

@@ -84,7 +84,7 @@ func (n *Node) report(notes []bft.Note) {
 	for _, note := range notes {
 		switch note := note.(type) {
 		case bft.Unused:
-			n.log.Debug("message of no use", "kind", note.Message.Body.Kind(), "member", note.Message.Author, "reason", note.Reason)
+			n.log.Debug("message of no use", "kind", note.Kind, "member", note.Author, "reason", note.Reason)
 		case bft.StableAt:
 			n.log.Debug("checkpoint is stable", "seq", note.Seq)
 		case bft.DecidedSlot:

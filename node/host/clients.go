@@ -36,7 +36,19 @@ type clients struct {
 	known      epoch.Seq // acknowledged so far
 	waiting    map[place][]crypto.Digest
 	decided    []Answer // and not acknowledged, in order of Seq
-	recent     []Result // executed, and perhaps not in what state can be asked yet: it tells of commits only
+
+	// What was executed, and is perhaps not in what the state can be asked yet: it tells of commits only.
+	recent  []Result
+	places  map[place]spot              // of recent: who has used which nonce
+	highest map[crypto.PublicKey]uint64 // of recent: the highest nonce that each sender has used
+}
+
+// spot is where a request was executed.
+type spot struct {
+	id      crypto.Digest
+	seq     epoch.Seq
+	index   int
+	outcome *statemachine.Outcome
 }
 
 // place is what at most one request can use.
@@ -46,7 +58,10 @@ type place struct {
 }
 
 func newClients(state *statemachine.Replicated, p epoch.Parameters) clients {
-	return clients{state: state, parameters: p, waiting: make(map[place][]crypto.Digest)}
+	return clients{
+		state: state, parameters: p, waiting: make(map[place][]crypto.Digest),
+		places: make(map[place]spot), highest: make(map[crypto.PublicKey]uint64),
+	}
 }
 
 // Submit takes in checked requests, and answers those whose end is known already. The others are answered by a later
@@ -63,7 +78,9 @@ func (h *Host) Submit(requests []*message.Request) ([]Answer, error) {
 			h.clients.await(q)
 			fresh = append(fresh, q)
 		case a.Refusal == nil && a.Seq > h.clients.known:
-			h.clients.decide(a)
+			if !h.clients.decides(a.ID, a.Seq) {
+				h.clients.decide(a)
+			}
 		default:
 			answers = append(answers, a)
 		}
@@ -79,9 +96,15 @@ func (h *Host) Forget(q *message.Request) { h.clients.drop(q) }
 
 // lookUp says whether a request's end is known, and which it is.
 func (c *clients) lookUp(q *message.Request, head epoch.Seq) (a Answer, known bool, err error) {
+	if a, known := c.lookUpRecent(q); known {
+		return a, true, nil
+	}
 	entry, state, err := c.state.Find(q.Sender, q.Nonce)
 	if err != nil {
 		return Answer{}, false, err
+	}
+	if n, ok := c.highest[q.Sender]; state == statemachine.NonceAhead && ok && (q.Nonce <= n || q.Nonce-n <= uint64(c.parameters.NonceWindow)) {
+		state = statemachine.NonceFree
 	}
 	a.ID = q.ID()
 	switch state {
@@ -96,9 +119,6 @@ func (c *clients) lookUp(q *message.Request, head epoch.Seq) (a Answer, known bo
 	case statemachine.NonceAhead:
 		a.Refusal = ErrNonceDistant
 	default:
-		if a, known := c.lookUpRecent(q); known {
-			return a, true, nil
-		}
 		switch {
 		case q.Last <= uint64(head):
 			a.Refusal = fmt.Errorf("%w: its last is %d, and %d is executed", ErrExpired, q.Last, head)
@@ -114,19 +134,38 @@ func (c *clients) lookUp(q *message.Request, head epoch.Seq) (a Answer, known bo
 // lookUpRecent looks among the batches that are executed and not committed yet. Without it a transaction that was
 // executed a moment ago would be called expired, or be waited for although nothing will come of it any more.
 func (c *clients) lookUpRecent(q *message.Request) (a Answer, known bool) {
-	for i := range c.recent {
-		r := &c.recent[i]
-		for j, other := range r.Batch.Requests {
-			switch {
-			case placeOf(other) != placeOf(q) || !r.Outcomes[j].Status.Executed():
-			case other.ID() == q.ID():
-				return Answer{ID: q.ID(), Seq: r.Seq, Index: j, Outcome: &r.Outcomes[j]}, true
-			default:
-				return Answer{ID: q.ID(), Refusal: fmt.Errorf("%w, %s", ErrNonceUsed, other.ID())}, true
+	s, ok := c.places[placeOf(q)]
+	switch {
+	case !ok:
+		return Answer{}, false
+	case s.id == q.ID():
+		return Answer{ID: q.ID(), Seq: s.seq, Index: s.index, Outcome: s.outcome}, true
+	default:
+		return Answer{ID: q.ID(), Refusal: fmt.Errorf("%w, %s", ErrNonceUsed, s.id)}, true
+	}
+}
+
+// remember keeps a batch until the state can be asked about it.
+func (c *clients) remember(r *Result) {
+	committed := epoch.Seq(c.state.Committed().Seq)
+	for len(c.recent) > 0 && c.recent[0].Seq <= committed {
+		for _, q := range c.recent[0].Batch.Requests {
+			if at := placeOf(q); c.places[at].seq == c.recent[0].Seq {
+				delete(c.places, at)
+			}
+			if c.highest[q.Sender] == q.Nonce {
+				delete(c.highest, q.Sender) // the state knows it
 			}
 		}
+		c.recent = c.recent[1:]
 	}
-	return Answer{}, false
+	c.recent = append(c.recent, *r)
+	for i, q := range r.Batch.Requests {
+		if r.Outcomes[i].Status.Executed() {
+			c.places[placeOf(q)] = spot{q.ID(), r.Seq, i, &r.Outcomes[i]}
+			c.highest[q.Sender] = max(c.highest[q.Sender], q.Nonce)
+		}
+	}
 }
 
 func placeOf(q *message.Request) place { return place{q.Sender, q.Nonce} }
@@ -164,11 +203,7 @@ func (c *clients) refused(q *message.Request, why error) []Answer {
 
 // executed notes what came of the requests that somebody waits for.
 func (c *clients) executed(r *Result) {
-	committed := epoch.Seq(c.state.Committed().Seq)
-	for len(c.recent) > 0 && c.recent[0].Seq <= committed {
-		c.recent = c.recent[1:]
-	}
-	c.recent = append(c.recent, *r)
+	c.remember(r)
 	for i, q := range r.Batch.Requests {
 		at := placeOf(q)
 		waiting, ok := c.waiting[at]
@@ -197,6 +232,16 @@ func (c *clients) decideOutcome(seq epoch.Seq, index int, o *statemachine.Outcom
 		return
 	}
 	c.decide(Answer{ID: o.ID, Seq: seq, Index: index, Outcome: o})
+}
+
+// decides says whether an answer waits for this slot already: a client may ask again and again.
+func (c *clients) decides(id crypto.Digest, seq epoch.Seq) bool {
+	for i := len(c.decided) - 1; i >= 0 && c.decided[i].Seq >= seq; i-- {
+		if c.decided[i].ID == id {
+			return true
+		}
+	}
+	return false
 }
 
 // decide keeps an answer until its slot is acknowledged.

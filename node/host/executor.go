@@ -46,11 +46,27 @@ func (x *Executor) run(b bft.Execution) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	ends := make([]bft.End, len(done.Outcomes))
+	for i := range done.Outcomes {
+		ends[i] = endOf(done.Outcomes[i].Status)
+	}
 	return Result{
-		Outcome:  bft.Outcome{Seq: b.Seq, Results: done.Mark.Results, State: done.Mark.State},
+		Outcome:  bft.Outcome{Seq: b.Seq, Results: done.Mark.Results, State: done.Mark.State, Ends: ends},
 		Batch:    b.Batch,
 		Outcomes: done.Outcomes,
 	}, nil
+}
+
+// endOf is what is over with an outcome.
+func endOf(s statemachine.Status) bft.End {
+	switch s {
+	case statemachine.Expired, statemachine.Invalid:
+		return bft.RequestOver
+	case statemachine.NonceTooDistant, statemachine.LastTooDistant:
+		return bft.NothingOver
+	default:
+		return bft.NonceOver
+	}
 }
 
 // Commit makes what was executed through seq durable. Several batches may share one commit, and only the state at its end

@@ -7,6 +7,9 @@
 package host
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
@@ -42,6 +45,8 @@ type Host struct {
 
 	staged   []bft.Effects // of Steps since the last Group was taken
 	inFlight bool          // a Group is being written
+	bytes    int           // of what is staged
+	writing  int           // of what is being written
 }
 
 // Group is what one sync covers: the effects of all Steps while the one before it was under way.
@@ -82,10 +87,41 @@ type Released struct {
 // Step has the replica take in an event. What it wants done is staged.
 func (h *Host) Step(e bft.Event) { h.stage(h.replica.Step(e)) }
 
+// Staged is how many bytes of batches and messages wait for the log, or are being written. A driver that sees it grow
+// takes in less from outside.
+func (h *Host) Staged() int { return h.bytes + h.writing }
+
 func (h *Host) stage(e bft.Effects) {
 	if !e.None() {
 		h.staged = append(h.staged, e)
+		h.bytes += sizeOf(&e)
 	}
+}
+
+// sizeOf is about how many bytes some effects hold on to.
+func sizeOf(e *bft.Effects) int {
+	const small = 512 // a fact, a vote
+	n := small * (len(e.Persist) + len(e.Send) + len(e.Notes))
+	for _, rec := range e.Persist {
+		if b, ok := rec.(*ordering.Bodies); ok {
+			n += b.Batch.Size()
+		}
+	}
+	for _, o := range e.Send {
+		switch b := o.Body.(type) {
+		case *message.PrePrepare:
+			n += b.Batch.Size()
+		case *message.Have:
+			for _, block := range b.Blocks {
+				n += len(block)
+			}
+		case *message.Bundle:
+			for _, q := range b.Requests {
+				n += q.Size()
+			}
+		}
+	}
+	return n
 }
 
 // Take is the next group to write, or nil if one is being written or nothing is staged.
@@ -95,7 +131,7 @@ func (h *Host) Take() *Group {
 	}
 	h.inFlight = true
 	g := &Group{effects: h.staged}
-	h.staged = nil
+	h.staged, h.bytes, h.writing = nil, 0, h.bytes
 	return g
 }
 
@@ -103,7 +139,7 @@ func (h *Host) Take() *Group {
 // come back to it before Done returns.
 func (h *Host) Done(g *Group) Released {
 	invariant.Holds(h.inFlight, "a group that is done was taken")
-	h.inFlight = false
+	h.inFlight, h.writing = false, 0
 	var out Released
 	for i := range g.effects {
 		e := &g.effects[i]
@@ -180,11 +216,35 @@ type Checker struct {
 // Epoch is the one that messages are judged by.
 func (c *Checker) Epoch() *epoch.Epoch { return c.epoch }
 
-// Message decodes and checks a frame from the wire.
-func (c *Checker) Message(frame []byte) (*message.Signed, error) {
+// Gossiped is who has brought a frame that came through the gossip: nobody in particular.
+const Gossiped epoch.ReplicaID = 0
+
+var (
+	errNotGossip = errors.New("does not come through the gossip")
+	errRelayed   = errors.New("counts only from its author's own stream")
+)
+
+// Message decodes and checks a frame that a member, or the gossip, has brought. A vote is its author's word whoever brings
+// it. What tells of a moment (how far its author is, what it lacks, what was just handed to it) counts from the author
+// alone: else anybody could repeat it when the moment is long over.
+func (c *Checker) Message(frame []byte, from epoch.ReplicaID) (*message.Signed, error) {
 	m, err := message.Decode(frame)
 	if err != nil {
 		return nil, err
+	}
+	switch kind := m.Body.Kind(); kind {
+	case message.KindBundle:
+		if from != Gossiped && from != m.Author {
+			return nil, fmt.Errorf("%s: %w", kind, errRelayed)
+		}
+	case message.KindStatus, message.KindWant, message.KindHave:
+		if from != m.Author {
+			return nil, fmt.Errorf("%s: %w", kind, errRelayed)
+		}
+	default:
+		if from == Gossiped {
+			return nil, fmt.Errorf("%s: %w", kind, errNotGossip)
+		}
 	}
 	return m, bft.Check(m, c.epoch, c.scheme)
 }

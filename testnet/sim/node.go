@@ -374,7 +374,7 @@ func (f *flight) check(n *node) error {
 	if w.network.arrived%wireEvery == 0 {
 		var b message.Writer
 		f.message.Encode(&b)
-		m, err := n.host.Checker().Message(b.Bytes())
+		m, err := n.host.Checker().Message(b.Bytes(), f.message.Author)
 		if err != nil {
 			return err
 		}

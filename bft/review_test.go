@@ -1,0 +1,231 @@
+package bft
+
+import (
+	"testing"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/proof"
+)
+
+// What reviews of this package have found: each test was red before its finding was mended.
+
+func (c *cluster) say(by epoch.ReplicaID, b message.Body) Received {
+	return Received{message.Sign(scheme, keys[by], c.epoch, by, b)}
+}
+
+// One liar's claim of height must not make a replica call itself behind: it would take no more transactions. // case C8
+func TestOneClaimMakesNobodyBehind(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	c.load(8)
+	c.step(c.node(1), c.say(4, &message.Status{Delivered: 1 << 60}))
+	c.tick(300)
+	if b := c.node(1).replica.Behind(); b > 4 {
+		t.Errorf("one liar makes an idle, caught-up leader say it is %d slots behind", b)
+	}
+}
+
+// Old Status messages of correct members, repeated by another, must not keep a replica from catching up. // case H8
+func TestRepeatedStatusHidesNoHeight(t *testing.T) {
+	for _, attack := range []bool{false, true} {
+		c := newCluster(t, 4, small())
+		c.tick(1)
+		var old []*message.Signed
+		c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool {
+			if s, ok := m.Body.(*message.Status); ok && s.Delivered == 0 && from != 3 && from != 4 && to == 4 {
+				old = append(old, m) // member 4 keeps it
+			}
+			return to == 3
+		}
+		c.tick(120)
+		c.load(30)
+		c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { return from == 4 } // 4 helps nobody
+		c.after = func(x *node) {
+			if attack && x.id == 3 { // after anything that 3 does, 4 has put old words in front of it
+				for _, m := range old[:2] {
+					x.replica.Step(Received{m})
+				}
+			}
+		}
+		for range 30 {
+			c.tick(100)
+			c.load(1) // the network goes on
+		}
+		if c.node(3).replica.Head().Seq < 30 {
+			t.Errorf("3 never catches up: at %d, others at %d", c.node(3).replica.Head().Seq, c.node(1).replica.Head().Seq)
+		}
+	}
+}
+
+// A transaction that was ordered without using its nonce must not throw others with that nonce out of the pool, nor be
+// refused in silence itself when it may be ordered again. // case L4
+func TestNonceThatWasNotUsedThrowsNothingOut(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	// expired when ordered; then the sender's new version of it, with a later last
+	dead := message.NewRequest(scheme, keys[0], c.epoch.Chain, 7, 0, []byte("a"))
+	live := message.NewRequest(scheme, keys[0], c.epoch.Chain, 7, 1<<20, []byte("a"))
+	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { // hold the slot open
+		_, ok := m.Body.(*message.Commit)
+		return ok
+	}
+	c.step(c.node(1), Submitted{[]*message.Request{dead}})
+	c.run()
+	c.step(c.node(2), Submitted{[]*message.Request{live}})
+	c.node(1).replica.Step(c.say(2, &message.Bundle{Requests: []*message.Request{live}}))
+	c.queue = nil
+	r := c.node(2).replica
+	if !r.Holds(live) {
+		t.Fatal("setup")
+	}
+	// the leader has already more slots in flight, or is about to propose it: at node 2 dead executes first
+	r.pool.executed([]*message.Request{dead}, []End{NothingOver}, r.ticks)
+	if !r.Holds(live) {
+		t.Error("live is gone from the pool of the node that took it in: nobody reminds the leader, its caller waits for nothing")
+	}
+	added, err := r.pool.add(dead, 2, r.ticks)
+	if !added && err == nil {
+		t.Error("a request whose first outcome was not final is dropped without an answer")
+	}
+}
+
+// Whoever a client hands a transaction to reminds the leader of it, also if it was known through another member before.
+func TestLeaderIsRemindedOfWhatWasKnownThroughAnother(t *testing.T) {
+	for _, foreign := range []bool{false, true} {
+		c := newCluster(t, 4, small())
+		c.tick(1)
+		q := message.NewRequest(scheme, keys[0], c.epoch.Chain, 1, 1<<20, []byte("op"))
+		if foreign { // member 4 tells only member 2
+			c.step(c.node(2), c.say(4, &message.Bundle{Requests: []*message.Request{q}}))
+		}
+		c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { // one lossy moment; also: the leader restarts
+			_, ok := m.Body.(*message.Bundle)
+			return ok
+		}
+		c.step(c.node(2), Submitted{[]*message.Request{q}})
+		c.run()
+		c.tick(2)
+		c.drop = nil
+		c.tick(3000) // 30 s
+		if got := c.node(2).replica.Head().Seq; got == 0 {
+			t.Errorf("foreign=%v: after 30 s without faults the request is not ordered", foreign)
+		}
+	}
+}
+
+// Every bundle must be one that the network carries, 4 MiB direct and 128 KiB in the gossip, and that peers can read.
+func TestBundlesFitTheNetwork(t *testing.T) {
+	c := newCluster(t, 4, epoch.DefaultParameters())
+	c.tick(1)
+	var again []*message.Request
+	for i := range 80 {
+		again = append(again, message.NewRequest(scheme, keys[0], c.epoch.Chain, uint64(i+1), 1<<20, make([]byte, 60<<10)))
+	}
+	r := c.node(2).replica
+	for i := range again {
+		r.pool.add(again[i], epoch.ReplicaID(3+i%2), r.ticks)
+	}
+	out := r.Step(Submitted{again})
+	for _, s := range out.Send {
+		if b, ok := s.Body.(*message.Bundle); ok {
+			m := message.Sign(scheme, keys[2], c.epoch, 2, b)
+			if _, err := message.Decode(encode(m)); err != nil {
+				t.Errorf("%d requests to the leader, %d bytes: %v", len(b.Requests), m.EncodedSize(), err)
+			}
+		}
+	}
+	c = newCluster(t, 4, epoch.DefaultParameters())
+	c.tick(1)
+	over := message.RequestOverhead
+	two := []*message.Request{
+		message.NewRequest(scheme, keys[0], c.epoch.Chain, 1, 1<<20, make([]byte, 64<<10-over-1)),
+		message.NewRequest(scheme, keys[0], c.epoch.Chain, 2, 1<<20, make([]byte, 64<<10-over)),
+	}
+	direct := false
+	size := 0
+	for _, s := range c.node(2).replica.Step(Submitted{two}).Send {
+		if b, ok := s.Body.(*message.Bundle); ok {
+			if s.Way == message.Gossip {
+				size = message.Sign(scheme, keys[2], c.epoch, 2, b).EncodedSize()
+			} else {
+				direct = true
+			}
+		}
+	}
+	if size > 128<<10 && !direct {
+		t.Errorf("gossiped bundle of %d bytes is over p2p.MaxGossipFrame, and no direct copy goes to the leader", size)
+	}
+}
+
+func encode(m *message.Signed) []byte {
+	var w message.Writer
+	m.Encode(&w)
+	return w.Bytes()
+}
+
+// A decision that was learned while its slot was beyond the window still stands when the window gets there.
+func TestNoVoteAgainstADecisionFromBeyondTheWindow(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	// 3 is cut off while the others go on to 20
+	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { return to == 3 || from == 3 }
+	c.load(24)
+	x := c.node(3)
+	have := func(seqs ...epoch.Seq) {
+		h := &message.Have{}
+		for _, s := range seqs {
+			h.Blocks = append(h.Blocks, proof.EncodeBlock(c.node(1).blocks[s]))
+		}
+		c.step(x, c.say(4, h))
+		c.run()
+	}
+	have(20)                     // by a Byzantine member: only this one
+	have(1, 2, 3, 4, 5, 6, 7, 8) // then what it lacks
+	// a checkpoint at 8, from the attestations of 1, 2, 4 to exactly that header
+	h8 := c.node(1).blocks[8].Header
+	var votes []*message.Signed
+	for _, id := range []epoch.ReplicaID{1, 2, 4} {
+		votes = append(votes, message.Sign(scheme, keys[id], c.epoch, id, &message.Attestation{Seq: 8, Header: h8.Digest()}))
+	}
+	c.step(x, c.say(4, &message.Have{Checkpoint: proof.EncodeCheckpoint(&proof.Checkpoint{Header: h8, Attestations: votes})}))
+	if x.replica.Head().Seq != 8 || x.replica.Stable().Header.Seq != 8 || x.replica.pending[20].Batch == nil {
+		t.Fatal("3 is not where this test begins")
+	}
+	other := message.NewBatch(77, []*message.Request{message.NewRequest(scheme, keys[0], c.epoch.Chain, 999, 1<<20, []byte("other"))})
+	out := x.replica.Step(c.say(1, &message.PrePrepare{Vote: message.Vote{Seq: 20, Digest: other.Digest()}, Batch: other}))
+	for _, s := range out.Send {
+		if p, ok := s.Body.(*message.Prepare); ok {
+			t.Errorf("votes for %s at slot %d, of which it knows that %s is decided", p.Digest.Short(), p.Seq, c.node(1).blocks[20].Header.Batch.Short())
+		}
+	}
+}
+
+// A leader and two backups that restart with gaps in their slots, a fourth member away, complete them all. // case N18
+func TestAllSlotsCompleteAfterARestartWithGaps(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	c.load(3)
+	n := 0
+	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool {
+		if m.Body.Kind() == message.KindPrePrepare {
+			n++
+			return n%2 == 0
+		}
+		return m.Body.Kind() == message.KindCommit || m.Body.Kind() == message.KindStatus || to == 4
+	}
+	for range 6 {
+		c.submit(1, 1)
+		c.tick(1)
+	}
+	c.queue = nil
+	for _, id := range []epoch.ReplicaID{1, 2, 3} {
+		c.node(id).past = c.node(id).surviving()
+		c.node(id).trimmed = 0
+		c.start(c.node(id))
+	}
+	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { return to == 4 || from == 4 }
+	c.run()
+	c.tick(300)
+	c.agree(5, 1, 2, 3)
+}
