@@ -52,13 +52,13 @@ func (p *Parameters) Fields() []Field {
 		{"checkpoint", &p.Checkpoint, 2, 1024},
 		{"pipeline", &p.Pipeline, 1, 64},
 		{"burst", &p.Burst, 1, 64},
-		{"batch_requests", &p.BatchRequests, 1, 10_000},
+		{"batch_requests", &p.BatchRequests, 1, 2_000},
 		{"batch_bytes", &p.BatchBytes, 1 << 10, 2 << 20},
 		{"request_bytes", &p.RequestBytes, 256, 256 << 10},
-		{"write_set_bytes", &p.WriteSetBytes, 1 << 10, 8 << 20},
+		{"write_set_bytes", &p.WriteSetBytes, 1 << 10, 4 << 20},
 		{"request_write_keys", &p.RequestWriteKeys, 1, 1024},
-		{"request_write_bytes", &p.RequestWriteBytes, 1 << 10, 1 << 20},
-		{"nonce_window", &p.NonceWindow, 16, 1 << 16},
+		{"request_write_bytes", &p.RequestWriteBytes, 1 << 10, 512 << 10},
+		{"nonce_window", &p.NonceWindow, 16, 1024},
 		{"last_ahead", &p.LastAhead, 1 << 10, 1 << 24},
 	}
 }
