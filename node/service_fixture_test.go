@@ -28,6 +28,7 @@ type committee struct {
 	hosts   []*host.Host
 	states  []*statemachine.Replicated
 	ack     *bft.Acknowledgement // the first one's newest
+	told    []host.Answer        // that the first one has given
 	read    func()               // if set, called before each read of the first one's disk
 	nonce   uint64
 }
@@ -168,8 +169,11 @@ func (c *committee) carryOut(i int, g *host.Group) {
 			c.t.Fatal(err)
 		}
 	}
-	if r.Acknowledged != nil && i == 0 {
-		c.ack = r.Acknowledged
+	if i == 0 {
+		c.told = append(c.told, r.Answers...)
+		if r.Acknowledged != nil {
+			c.ack = r.Acknowledged
+		}
 	}
 }
 
@@ -188,7 +192,7 @@ type fakeNode struct {
 	mu        sync.Mutex
 	notReady  string
 	submitted func(context.Context, *message.Request) (Decision, error)
-	accepted  error
+	accepted  func(context.Context, *message.Request) error
 	noReceipt error
 }
 
@@ -197,11 +201,13 @@ func (n *fakeNode) CheckOperation(op []byte) error { return kv.Machine{}.Check(o
 func (n *fakeNode) Submit(ctx context.Context, q *message.Request) (Decision, error) {
 	return n.submitted(ctx, q)
 }
-func (n *fakeNode) Accept(context.Context, *message.Request) error { return n.accepted }
-func (n *fakeNode) Epoch() *epoch.Epoch                            { return n.genesis.Epoch() }
-func (n *fakeNode) Blocks() *host.Blocks                           { return n.hosts[0].Blocks() }
-func (n *fakeNode) State() *statemachine.Replicated                { return n.states[0] }
-func (n *fakeNode) Attestations(epoch.Seq) []*message.Signed       { return n.ack.Attestations }
+func (n *fakeNode) Accept(ctx context.Context, q *message.Request) error {
+	return n.accepted(ctx, q)
+}
+func (n *fakeNode) Epoch() *epoch.Epoch                      { return n.genesis.Epoch() }
+func (n *fakeNode) Blocks() *host.Blocks                     { return n.hosts[0].Blocks() }
+func (n *fakeNode) State() *statemachine.Replicated          { return n.states[0] }
+func (n *fakeNode) Attestations(epoch.Seq) []*message.Signed { return n.ack.Attestations }
 
 func (n *fakeNode) Ready() (bool, string) {
 	n.mu.Lock()

@@ -23,7 +23,7 @@ func (s *service) Submit(ctx context.Context, call *connect.Request[quoratev1.Su
 	case quoratev1.Wait_WAIT_UNSPECIFIED, quoratev1.Wait_WAIT_COMMITTED:
 		answer, e = s.commit(ctx, call.Peer().Addr, call.Msg.GetTransaction())
 	case quoratev1.Wait_WAIT_ACCEPTED:
-		answer, e = s.accept(ctx, call.Msg.GetTransaction())
+		answer, e = s.accept(ctx, call.Peer().Addr, call.Msg.GetTransaction())
 	default:
 		e = refuse(reason.BadParameters, fmt.Errorf("wait: %d is none", wait))
 	}
@@ -33,8 +33,25 @@ func (s *service) Submit(ctx context.Context, call *connect.Request[quoratev1.Su
 	return connect.NewResponse(answer), nil
 }
 
-// admit reads a transaction, if this node takes any.
-func (s *service) admit(raw []byte) (*message.Request, *reason.Error) {
+var errManyWaiting = errors.New("too many calls wait for a transaction here: retry later, or elsewhere")
+
+// admit reads a transaction, if this node takes any, and lets the call wait for it: until the context ends that it
+// yields. leave must be called when the call waits no longer.
+func (s *service) admit(ctx context.Context, peer string, raw []byte) (q *message.Request, waits context.Context, leave func(), e *reason.Error) {
+	if q, e = s.judge(raw); e != nil {
+		return nil, nil, nil, e
+	}
+	left, ok := s.waiting.enter(peer)
+	if !ok {
+		return nil, nil, nil, &reason.Error{Reason: reason.TooManyWaiting, Transaction: q.ID().String(), Err: errManyWaiting}
+	}
+	waits, cancel := context.WithTimeout(ctx, maxWait)
+	stay := context.AfterFunc(s.ending, cancel)
+	return q, waits, func() { stay(); cancel(); left() }, nil
+}
+
+// judge reads a transaction, if this node takes any.
+func (s *service) judge(raw []byte) (*message.Request, *reason.Error) {
 	if len(raw) > message.MaxRequestBytes {
 		return nil, refuse(reason.TooLarge, fmt.Errorf("transaction of %d bytes, at most %d", len(raw), message.MaxRequestBytes))
 	}
@@ -51,33 +68,28 @@ func (s *service) admit(raw []byte) (*message.Request, *reason.Error) {
 	return q, nil
 }
 
-func (s *service) accept(ctx context.Context, raw []byte) (*quoratev1.SubmitResponse, *reason.Error) {
-	q, e := s.admit(raw)
+func (s *service) accept(ctx context.Context, peer string, raw []byte) (*quoratev1.SubmitResponse, *reason.Error) {
+	q, ctx, leave, e := s.admit(ctx, peer, raw)
 	if e != nil {
 		return nil, e
 	}
+	defer leave()
 	id := q.ID()
-	if err := s.backend.Accept(ctx, q); err != nil {
-		return nil, refusal(id, err)
+	switch err := s.backend.Accept(ctx, q); {
+	case errors.Is(err, ErrStopping):
+		return nil, refusal(id, err) // whoever does not wait for the outcome is not told that it is unknown
+	case err != nil:
+		return nil, outcomeError(id, err)
 	}
 	return &quoratev1.SubmitResponse{Id: id[:]}, nil
 }
 
-var errManyWaiting = errors.New("too many calls wait for a commit here: retry later, or elsewhere")
-
 func (s *service) commit(ctx context.Context, peer string, raw []byte) (*quoratev1.SubmitResponse, *reason.Error) {
-	q, e := s.admit(raw)
+	q, ctx, leave, e := s.admit(ctx, peer, raw)
 	if e != nil {
 		return nil, e
 	}
-	leave, ok := s.waiting.enter(peer)
-	if !ok {
-		return nil, &reason.Error{Reason: reason.TooManyWaiting, Transaction: q.ID().String(), Err: errManyWaiting}
-	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, maxWait)
-	defer cancel()
-	defer context.AfterFunc(s.ending, cancel)()
 	d, err := s.backend.Submit(ctx, q)
 	if err != nil {
 		return nil, outcomeError(q.ID(), err)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -56,6 +57,15 @@ func wantReason(t *testing.T, err error, want reason.Reason) *connect.Error {
 	return e
 }
 
+// waits are the ways to wait for a transaction.
+var waits = []quoratev1.Wait{quoratev1.Wait_WAIT_COMMITTED, quoratev1.Wait_WAIT_ACCEPTED}
+
+// answers has every wait end as the function says.
+func (n *fakeNode) answers(end func(context.Context) error) {
+	n.submitted = func(ctx context.Context, _ *message.Request) (Decision, error) { return Decision{}, end(ctx) }
+	n.accepted = func(ctx context.Context, _ *message.Request) error { return end(ctx) }
+}
+
 // To see it fail, leave a row out of refusals: it comes back as internal.
 func TestEveryRefusalOfTheNodeHasItsName(t *testing.T) {
 	n := &fakeNode{committee: newCommittee(t)}
@@ -78,9 +88,8 @@ func TestEveryRefusalOfTheNodeHasItsName(t *testing.T) {
 		{ErrBusy, reason.PoolFull},
 		{errors.New("disk is on fire"), reason.Internal},
 	} {
-		n.submitted = func(context.Context, *message.Request) (Decision, error) { return Decision{}, c.err }
-		n.accepted = c.err
-		for _, wait := range []quoratev1.Wait{quoratev1.Wait_WAIT_COMMITTED, quoratev1.Wait_WAIT_ACCEPTED} {
+		n.answers(func(context.Context) error { return c.err })
+		for _, wait := range waits {
 			_, err := submit(t, s, q.Bytes(), wait)
 			e := wantReason(t, err, c.want)
 			if got := e.Meta().Get(reason.HeaderTransaction); got != q.ID().String() {
@@ -218,70 +227,95 @@ func TestAReceiptThatIsNoLongerAtHandDoesNotHideTheOutcome(t *testing.T) {
 func TestWhoStopsWaitingHearsThatTheOutcomeIsUnknown(t *testing.T) {
 	n := &fakeNode{committee: newCommittee(t)}
 	waiting := make(chan struct{}, 1)
-	n.submitted = func(ctx context.Context, _ *message.Request) (Decision, error) {
+	n.answers(func(ctx context.Context) error {
 		waiting <- struct{}{}
 		<-ctx.Done()
-		return Decision{}, ctx.Err()
-	}
-	s := serve(t, n)
+		return ctx.Err()
+	})
 	q := n.request(kv.Put([]byte("k"), nil))
 
-	t.Run("when its own time is up", func(t *testing.T) {
-		// A deadline in the header only, so that the node's answer ends the call and not the caller's own clock.
-		call := connect.NewRequest(&quoratev1.SubmitRequest{Transaction: q.Bytes()})
-		call.Header().Set("Connect-Timeout-Ms", "50")
-		_, err := dial(s).Submit(t.Context(), call)
-		<-waiting
-		e := wantReason(t, err, reason.OutcomeUnknown)
-		if e.Meta().Get(reason.HeaderTransaction) != q.ID().String() {
-			t.Errorf("does not name the transaction: %v", e.Meta())
-		}
-	})
+	for _, wait := range waits {
+		s := serve(t, n)
+		t.Run(wait.String()+" when its own time is up", func(t *testing.T) {
+			// A deadline in the header only, so that the node's answer ends the call and not the caller's own clock.
+			call := connect.NewRequest(&quoratev1.SubmitRequest{Transaction: q.Bytes(), Wait: wait})
+			call.Header().Set("Connect-Timeout-Ms", "50")
+			_, err := dial(s).Submit(t.Context(), call)
+			<-waiting
+			e := wantReason(t, err, reason.OutcomeUnknown)
+			if e.Meta().Get(reason.HeaderTransaction) != q.ID().String() {
+				t.Errorf("does not name the transaction: %v", e.Meta())
+			}
+		})
 
-	t.Run("when the node stops", func(t *testing.T) {
-		answer := make(chan error, 1)
-		go func() {
-			_, err := submit(t, s, q.Bytes(), quoratev1.Wait_WAIT_COMMITTED)
-			answer <- err
-		}()
-		<-waiting
-		if err := s.stop(t.Context()); err != nil {
-			t.Error(err)
+		t.Run(wait.String()+" when the node stops", func(t *testing.T) {
+			answer := make(chan error, 1)
+			go func() {
+				_, err := submit(t, s, q.Bytes(), wait)
+				answer <- err
+			}()
+			<-waiting
+			if err := s.stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+			e := wantReason(t, <-answer, reason.OutcomeUnknown)
+			if e.Meta().Get(reason.HeaderTransaction) != q.ID().String() {
+				t.Errorf("does not name the transaction: %v", e.Meta())
+			}
+		})
+	}
+}
+
+// Nobody waits for ever, although he says nothing of how long he would.
+// To see it fail, take the timeout out of admit.
+func TestEveryWaitHasAnEnd(t *testing.T) {
+	n := &fakeNode{committee: newCommittee(t)}
+	n.answers(func(ctx context.Context) error {
+		if end, ok := ctx.Deadline(); !ok || time.Until(end) > maxWait {
+			t.Errorf("the wait ends at %v", end)
 		}
-		e := wantReason(t, <-answer, reason.OutcomeUnknown)
-		if e.Meta().Get(reason.HeaderTransaction) != q.ID().String() {
-			t.Errorf("does not name the transaction: %v", e.Meta())
-		}
+		return bft.ErrPoolFull
 	})
+	s := serve(t, n)
+	for _, wait := range waits {
+		_, err := submit(t, s, n.request(kv.Put([]byte("k"), nil)).Bytes(), wait)
+		wantReason(t, err, reason.PoolFull)
+	}
 }
 
 // To see it fail, do not enter s.waiting.
 func TestOneAddressCannotTakeAllThePlacesToWait(t *testing.T) {
-	n := &fakeNode{committee: newCommittee(t)}
-	entered, leave := make(chan struct{}), make(chan struct{})
-	n.submitted = func(ctx context.Context, q *message.Request) (Decision, error) {
-		entered <- struct{}{}
-		<-leave
-		return Decision{}, bft.ErrPoolFull
+	for _, wait := range waits {
+		t.Run(wait.String(), func(t *testing.T) {
+			n := &fakeNode{committee: newCommittee(t)}
+			entered, leave := make(chan struct{}), make(chan struct{})
+			n.answers(func(context.Context) error {
+				entered <- struct{}{}
+				<-leave
+				return bft.ErrPoolFull
+			})
+			s := serve(t, n)
+			s.waiting = newGate(10, 1)
+			q := n.request(kv.Put([]byte("k"), nil))
+			done := make(chan error, 1)
+			go func() {
+				_, err := submit(t, s, q.Bytes(), wait)
+				done <- err
+			}()
+			<-entered
+
+			for _, other := range waits {
+				_, err := submit(t, s, q.Bytes(), other)
+				wantReason(t, err, reason.TooManyWaiting)
+			}
+
+			close(leave)
+			wantReason(t, <-done, reason.PoolFull)
+			go func() { <-entered }()
+			_, err := submit(t, s, q.Bytes(), wait)
+			wantReason(t, err, reason.PoolFull) // there is room again
+		})
 	}
-	s := serve(t, n)
-	s.waiting = newGate(10, 1)
-	q := n.request(kv.Put([]byte("k"), nil))
-	done := make(chan error, 1)
-	go func() {
-		_, err := submit(t, s, q.Bytes(), quoratev1.Wait_WAIT_COMMITTED)
-		done <- err
-	}()
-	<-entered
-
-	_, err := submit(t, s, q.Bytes(), quoratev1.Wait_WAIT_COMMITTED)
-	wantReason(t, err, reason.TooManyWaiting)
-
-	close(leave)
-	wantReason(t, <-done, reason.PoolFull)
-	go func() { <-entered }()
-	_, err = submit(t, s, q.Bytes(), quoratev1.Wait_WAIT_COMMITTED)
-	wantReason(t, err, reason.PoolFull) // there is room again
 }
 
 // To see it fail, count no panics, or do not recover.
