@@ -129,7 +129,7 @@ func (n *Node) Accept(ctx context.Context, q *message.Request) error {
 	if err != nil {
 		return err
 	}
-	defer n.waiters.leave(q.ID(), w)
+	defer n.depart(q, w)
 	if err := n.knock(ctx, q); err != nil {
 		return err
 	}
@@ -161,11 +161,7 @@ func (n *Node) Submit(ctx context.Context, q *message.Request) (Decision, error)
 	if err != nil {
 		return Decision{}, err
 	}
-	defer func() {
-		if n.waiters.leave(q.ID(), w) {
-			n.inbox.put(item{call: func(h *host.Host) { h.Forget(q) }})
-		}
-	}()
+	defer n.depart(q, w)
 	begun := time.Now()
 	if err := n.knock(ctx, q); err != nil {
 		return Decision{}, err
@@ -185,6 +181,19 @@ func (n *Node) Submit(ctx context.Context, q *message.Request) (Decision, error)
 	case <-n.ended:
 		return Decision{}, ErrStopping
 	}
+}
+
+// depart is called by a caller who waits no longer; the last one who goes without an answer has the host forget the
+// request. Until the core gets to that, another caller of the same request may have come, whom the host must answer.
+func (n *Node) depart(q *message.Request, w chan host.Answer) {
+	if !n.waiters.leave(q.ID(), w) {
+		return
+	}
+	n.inbox.put(item{call: func(h *host.Host) {
+		if !n.waiters.has(q.ID()) {
+			h.Forget(q)
+		}
+	}})
 }
 
 // decision completes an answer with what proves it.
@@ -257,6 +266,13 @@ func (w *waiters) leave(id crypto.Digest, c chan host.Answer) (last bool) {
 	}
 	delete(w.of, id)
 	return true
+}
+
+// has says whether anybody waits for a request.
+func (w *waiters) has(id crypto.Digest) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.of[id]) > 0
 }
 
 // answer tells everybody who waits for a request.
