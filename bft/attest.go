@@ -190,8 +190,9 @@ func (r *Replica) onCheckpoint(c *proof.Checkpoint) {
 	if seq <= r.attest.stable.Header.Seq || !r.isCheckpoint(seq) {
 		return
 	}
-	if t := r.attest.target; t == nil || seq <= r.head.Seq {
-		// A target that is not reached stays: one that moves away for ever would never be compared.
+	if t := r.attest.target; t == nil || seq < t.Header.Seq {
+		// The nearest one counts: a replica that is far behind trims as it goes, and one that moves away for ever would
+		// never be reached.
 		r.attest.target = c
 	}
 	r.reachTarget()

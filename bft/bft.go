@@ -31,8 +31,9 @@ type (
 
 	// Found is what a Read asked of this replica's own store.
 	Found struct {
-		For    epoch.ReplicaID
-		Blocks []*proof.Block // a run from the first one asked for; as many as are there, and fit
+		For        epoch.ReplicaID
+		Blocks     []*proof.Block    // a run from the first one asked for; as many as are there, and fit
+		Checkpoint *proof.Checkpoint // the newest one among them, if there is one
 	}
 )
 

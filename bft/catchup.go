@@ -184,6 +184,9 @@ func (r *Replica) onFound(f Found) {
 	for _, b := range f.Blocks {
 		have.Blocks = append(have.Blocks, proof.EncodeBlock(b))
 	}
+	if f.Checkpoint != nil {
+		have.Checkpoint = proof.EncodeCheckpoint(f.Checkpoint)
+	}
 	r.sendTo([]epoch.ReplicaID{f.For}, have)
 }
 
@@ -208,7 +211,9 @@ func (r *Replica) onHave(from epoch.ReplicaID, h *message.Have) error {
 			return err
 		}
 		r.onCheckpoint(c)
-		return nil
+	}
+	if len(h.Blocks) == 0 && len(h.Checkpoint) > 0 {
+		return nil // not what was asked for
 	}
 	c := &r.catchup
 	if c.asked == from {

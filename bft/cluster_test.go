@@ -145,7 +145,7 @@ func (c *cluster) apply(x *node, out Effects) {
 		c.post(x.id, x.id, Executed{x.execute(out.Execute)})
 	}
 	for _, q := range out.Read {
-		c.post(x.id, x.id, Found{For: q.For, Blocks: x.read(q)})
+		c.post(x.id, x.id, Found{For: q.For, Blocks: x.read(q), Checkpoint: x.checkpoint(q)})
 	}
 	if out.Acknowledged != nil {
 		x.acked = append(x.acked, *out.Acknowledged)
@@ -329,4 +329,14 @@ func (c *cluster) agree(seq epoch.Seq, ids ...epoch.ReplicaID) {
 			c.t.Errorf("%d has halted", id)
 		}
 	}
+}
+
+// checkpoint is the newest one in the log among the blocks that a Read asks for.
+func (x *node) checkpoint(q Read) (newest *proof.Checkpoint) {
+	for _, rec := range x.past {
+		if b, ok := rec.(*ordering.Base); ok && b.Stable.Header.Seq >= q.From && b.Stable.Header.Seq <= q.To {
+			newest = b.Stable
+		}
+	}
+	return newest
 }

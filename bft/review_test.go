@@ -229,3 +229,28 @@ func TestAllSlotsCompleteAfterARestartWithGaps(t *testing.T) {
 	c.tick(300)
 	c.agree(5, 1, 2, 3)
 }
+
+// A replica that is far behind gets the checkpoints on its way too, and trims at each: else its log and its memory would
+// grow with all that it has missed, until it is at the tip. // case C5
+func TestReplicaTrimsWhileItCatchesUp(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { return from == 4 || to == 4 }
+	c.load(200)
+	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { // no checkpoint but those that come with blocks
+		h, ok := m.Body.(*message.Have)
+		return ok && len(h.Blocks) == 0 || m.Body.Kind() == message.KindAttestation
+	}
+	x := c.node(4)
+	most := 0
+	for range 2000 {
+		c.tick(1)
+		most = max(most, len(x.replica.chain))
+	}
+	if head, stable := x.replica.Head().Seq, x.replica.Stable().Header.Seq; head < 200 || stable < 192 {
+		t.Fatalf("at %d, stable at %d", head, stable)
+	}
+	if most > 2*wantBlocks {
+		t.Errorf("it held %d headers at once", most)
+	}
+}

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -11,12 +13,19 @@ const placesPerChunk = 4096
 // Place is where the log holds a block: what was decided and why, and the batch with its bodies.
 type Place struct{ Block, Batch Position }
 
-// Blocks finds blocks in the log by sequence number, from 1 without gaps. It lives in memory, 32 bytes a block, and is filled again
-// from the log on every start. The zero Blocks is empty and ready. Safe for concurrent use.
+// Blocks finds blocks in the log by sequence number, from 1 without gaps, and the records that prove checkpoints. It lives in
+// memory, 32 bytes a block, and is filled again from the log on every start. The zero Blocks is empty and ready. Safe for concurrent
+// use.
 type Blocks struct {
-	mu     sync.RWMutex
-	last   uint64
-	chunks [][]Place
+	mu          sync.RWMutex
+	last        uint64
+	chunks      [][]Place
+	checkpoints []checkpoint // in ascending order
+}
+
+type checkpoint struct {
+	seq uint64
+	at  Position
 }
 
 // Add notes where the block after Last lies; any other sequence number is an error, and nothing is noted.
@@ -44,6 +53,29 @@ func (b *Blocks) Find(seq uint64) (Place, bool) {
 	}
 	i := seq - 1
 	return b.chunks[i/placesPerChunk][i%placesPerChunk], true
+}
+
+// AddCheckpoint notes which record proves the checkpoint at seq. One that is not above the last is known already.
+func (b *Blocks) AddCheckpoint(seq uint64, at Position) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.checkpoints); n == 0 || b.checkpoints[n-1].seq < seq {
+		b.checkpoints = append(b.checkpoints, checkpoint{seq, at})
+	}
+}
+
+// Checkpoint says which record proves the newest checkpoint from first to last, if there is one.
+func (b *Blocks) Checkpoint(first, last uint64) (Position, bool) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	i, found := slices.BinarySearchFunc(b.checkpoints, last, func(c checkpoint, seq uint64) int { return cmp.Compare(c.seq, seq) })
+	if !found {
+		i--
+	}
+	if i < 0 || b.checkpoints[i].seq < first {
+		return Position{}, false
+	}
+	return b.checkpoints[i].at, true
 }
 
 // Last is the newest block's sequence number, or 0.

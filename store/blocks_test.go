@@ -74,3 +74,23 @@ func TestBlocksAreFoundBesideAdding(t *testing.T) {
 	}
 	finders.Wait()
 }
+
+// The newest checkpoint within a range is found, and none outside it.
+func TestCheckpointsAreFoundByRange(t *testing.T) {
+	var b Blocks
+	for seq := uint64(8); seq <= 32; seq += 8 {
+		b.AddCheckpoint(seq, Position{Segment: uint32(seq)})
+	}
+	b.AddCheckpoint(16, Position{Segment: 99}) // known already
+	for _, c := range []struct{ first, last, want uint64 }{
+		{1, 7, 0}, {1, 8, 8}, {8, 8, 8}, {9, 15, 0}, {1, 16, 16}, {9, 31, 24}, {1, 100, 32}, {33, 100, 0}, {0, 0, 0},
+	} {
+		at, ok := b.Checkpoint(c.first, c.last)
+		if ok != (c.want > 0) || uint64(at.Segment) != c.want {
+			t.Errorf("from %d to %d: %v, %v, want %d", c.first, c.last, at.Segment, ok, c.want)
+		}
+	}
+	if _, ok := new(Blocks).Checkpoint(0, 100); ok {
+		t.Error("found in nothing")
+	}
+}

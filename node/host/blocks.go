@@ -57,9 +57,29 @@ func (b *Blocks) Block(seq epoch.Seq) (block *proof.Block, ok bool, err error) {
 	return &proof.Block{Decision: *d, Batch: bodies.Batch}, true, nil
 }
 
-// Read serves a peer's Want: as many of the blocks as are there, and fit. A block that cannot be read ends the run; the
-// peer asks somebody else, and the error is for whoever looks after this replica.
+// Read serves a peer's Want: as many of the blocks as are there, and fit, and the newest checkpoint among them. A block
+// that cannot be read ends the run; the peer asks somebody else, and the error is for whoever looks after this replica.
 func (b *Blocks) Read(q bft.Read) (bft.Found, error) {
+	found, err := b.run(q)
+	if err != nil || len(found.Blocks) == 0 {
+		return found, err
+	}
+	last := found.Blocks[len(found.Blocks)-1].Header.Seq
+	at, ok := b.index.Checkpoint(uint64(q.From), uint64(last))
+	if !ok {
+		return found, nil
+	}
+	rec, err := b.record(at)
+	if err != nil {
+		return found, err
+	}
+	if base, ok := rec.(*ordering.Base); ok {
+		found.Checkpoint = base.Stable
+	}
+	return found, nil
+}
+
+func (b *Blocks) run(q bft.Read) (bft.Found, error) {
 	found := bft.Found{For: q.For}
 	size := 0
 	for seq := q.From; seq <= q.To; seq++ {

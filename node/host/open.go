@@ -80,7 +80,7 @@ func (b *boot) visit(at store.Position, r store.Record, live bool) error {
 		return err
 	}
 	if base, ok := rec.(*ordering.Base); ok {
-		b.w.keepBodies(base)
+		b.w.addBase(base, at)
 	}
 	if live {
 		b.past = append(b.past, rec)

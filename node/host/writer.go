@@ -79,7 +79,7 @@ func (w *Writer) index(rec ordering.Record, at store.Position) error {
 	case *ordering.Decided:
 		return w.addBlock(rec.Header.Seq, rec.Header.Batch, at)
 	case *ordering.Base:
-		w.keepBodies(rec)
+		w.addBase(rec, at)
 	}
 	return nil
 }
@@ -92,8 +92,9 @@ func (w *Writer) addBlock(seq epoch.Seq, batch crypto.Digest, at store.Position)
 	return w.blocks.Add(uint64(seq), at, body)
 }
 
-// keepBodies lets go of batches that no fact of a Base names.
-func (w *Writer) keepBodies(b *ordering.Base) {
+// addBase notes which checkpoint a Base proves, and lets go of batches that none of its facts names.
+func (w *Writer) addBase(b *ordering.Base, at store.Position) {
+	w.blocks.AddCheckpoint(uint64(b.Stable.Header.Seq), at)
 	kept := make(map[crypto.Digest]store.Position)
 	for _, f := range b.Facts {
 		if a, ok := f.(*ordering.Accepted); ok {
