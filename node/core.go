@@ -7,6 +7,10 @@ import (
 	"github.com/quorate/quorate/node/host"
 )
 
+// stagedBytes is how much may wait for the log, about, before the core takes nothing more from outside. A disk that is
+// slow then slows those who send down, instead of filling memory with what they send.
+const stagedBytes = 8 << 20
+
 // runCore steps the host. It is the only goroutine that touches it.
 //
 // What is durable, executed or ticked is taken always, or the others would wait for what waits for them; what comes
@@ -17,8 +21,7 @@ func (n *Node) runCore() {
 	ticker := time.NewTicker(bft.TickMillis * time.Millisecond)
 	defer ticker.Stop()
 	n.handOver()
-	stop := n.inbox.closed
-	for {
+	for !n.over() {
 		select {
 		case g := <-n.written:
 			n.release(n.host.Done(g))
@@ -29,10 +32,9 @@ func (n *Node) runCore() {
 		case now := <-ticker.C:
 			n.host.Step(bft.Tick{Now: now.UnixMilli()})
 			n.publish()
-		case <-n.inbox.ready:
+		case <-n.outside():
 			n.takeInbox()
-		case <-stop:
-			// What is staged is written and sent; nothing more is taken in.
+		case <-n.inbox.closed:
 			n.drain()
 			return
 		case <-n.ended:
@@ -42,17 +44,38 @@ func (n *Node) runCore() {
 	}
 }
 
+// over says whether the node has ended: then nothing more is said, whatever else is ready.
+func (n *Node) over() bool {
+	select {
+	case <-n.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// outside tells when something has come from outside; never while too much is staged.
+func (n *Node) outside() <-chan struct{} {
+	if n.host.Staged() >= stagedBytes {
+		return nil
+	}
+	return n.inbox.ready
+}
+
 // coreTurn bounds how many events from outside are taken before the core looks at what else has happened.
 const coreTurn = 64
 
-func (n *Node) takeInbox() {
-	for _, item := range n.inbox.take(coreTurn) {
+// takeInbox takes in a turn's worth of events, if not too much is staged. It says whether there were any.
+func (n *Node) takeInbox() bool {
+	items := n.inbox.take(coreTurn, stagedBytes-n.host.Staged())
+	for _, item := range items {
 		if item.call != nil {
 			item.call(n.host)
 		} else {
 			n.host.Step(item.event)
 		}
 	}
+	return len(items) > 0
 }
 
 // handOver gives the log what is staged, if it is free.
@@ -65,12 +88,15 @@ func (n *Node) handOver() {
 // drainTime bounds how long a stopping node waits for its log.
 const drainTime = 200 * time.Millisecond
 
+// drain takes what has come before the inbox was closed, and sends what rests on it once that is written.
 func (n *Node) drain() {
 	deadline := time.NewTimer(drainTime)
 	defer deadline.Stop()
+	for n.takeInbox() {
+	}
 	for range 2 { // one group may be out, and one staged behind it
 		n.handOver()
-		if n.host.Idle() {
+		if n.host.Idle() || n.over() {
 			return
 		}
 		select {
@@ -79,12 +105,7 @@ func (n *Node) drain() {
 		case <-deadline.C:
 			return
 		case <-n.ended:
-			select {
-			case g := <-n.written:
-				n.release(n.host.Done(g))
-			case <-deadline.C:
-				return
-			}
+			return
 		}
 	}
 }
@@ -98,7 +119,7 @@ func (n *Node) release(r host.Released) {
 	n.recent.durable(r.Blocks)
 	n.work.add(r.Execute, r.Blocks)
 	for _, q := range r.Read {
-		n.spawn(func() { n.serve(q) })
+		n.others.Go(func() { n.serve(q) })
 	}
 	if r.Acknowledged != nil {
 		n.recent.acknowledged(r.Acknowledged)

@@ -28,7 +28,7 @@ func TestACallerWhoGoesDoesNotDeafenTheNext(t *testing.T) {
 
 	n.depart(q, wait())
 	next := wait()
-	for _, i := range n.inbox.take(coreTurn) {
+	for _, i := range n.inbox.take(coreTurn, inboxBytes) {
 		i.call(c.hosts[0])
 	}
 	c.run()
@@ -57,7 +57,7 @@ func TestTheLastCallerWhoGoesHasTheRequestForgotten(t *testing.T) {
 	}
 
 	n.depart(q, w)
-	for _, i := range n.inbox.take(coreTurn) {
+	for _, i := range n.inbox.take(coreTurn, inboxBytes) {
 		i.call(c.hosts[0])
 	}
 	c.run()

@@ -60,21 +60,24 @@ func (b *inbox) signal() {
 	}
 }
 
-// take is up to most items.
-func (b *inbox) take(most int) []item {
+// take is up to most items, and of those so many that all but the last are smaller than mostBytes; none if mostBytes is
+// not above 0.
+func (b *inbox) take(most, mostBytes int) []item {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	taken := b.items
-	if len(taken) > most {
-		taken = taken[:most:most]
-		b.items = append([]item(nil), b.items[most:]...)
+	n, bytes := 0, 0
+	for n < min(most, len(b.items)) && bytes < mostBytes {
+		bytes += b.items[n].bytes
+		n++
+	}
+	taken := b.items[:n:n]
+	if n < len(b.items) {
+		b.items = append([]item(nil), b.items[n:]...)
 		b.signal()
 	} else {
 		b.items = nil
 	}
-	for _, i := range taken {
-		b.bytes -= i.bytes
-	}
+	b.bytes -= bytes
 	b.room.Broadcast()
 	return taken
 }

@@ -68,10 +68,11 @@ type Node struct {
 
 	stopping chan struct{} // closed when Stop begins
 	stopOnce sync.Once
-	ended    chan struct{} // closed when nothing runs any more, or must not
+	ended    chan struct{} // closed when the replica runs no more, or must not
 	endOnce  sync.Once
-	err      error // why it ended by itself; set before ended is closed
-	running  sync.WaitGroup
+	err      error          // why it ended by itself; set before ended is closed
+	replica  sync.WaitGroup // core, log and executor: they end when the inbox is closed, each when it has done what is left
+	others   sync.WaitGroup // they end when ended is closed
 }
 
 func logDir(home string) string   { return filepath.Join(home, "data", "log") }
@@ -152,31 +153,24 @@ func (n *Node) open() (err error) {
 	if n.service, err = newService(n, n.cfg.APIListen, n.metrics, n.log); err != nil {
 		return err
 	}
-	return n.run()
-}
-
-// run starts the goroutines.
-func (n *Node) run() error {
-	n.spawn(n.runCore)
-	n.spawn(n.runLog)
-	n.spawn(n.runExecutor)
-	n.spawn(n.runGossip)
-	for range verifiers() {
-		n.spawn(n.runVerifier)
-	}
+	opened = append(opened, n.service.listener.Close)
 	if err := n.network.Start(); err != nil {
 		return err
 	}
-	n.service.start(n.fail)
+	n.run()
 	return nil
 }
 
-func (n *Node) spawn(run func()) {
-	n.running.Add(1)
-	go func() {
-		defer n.running.Done()
-		run()
-	}()
+// run starts the goroutines, when nothing can fail any more. Frames that have come already wait in the inbox.
+func (n *Node) run() {
+	n.replica.Go(n.runCore)
+	n.replica.Go(n.runLog)
+	n.replica.Go(n.runExecutor)
+	n.others.Go(n.runGossip)
+	for range verifiers() {
+		n.others.Go(n.runVerifier)
+	}
+	n.service.start(n.fail)
 }
 
 // fail ends the node: a replica that cannot remember, or has come to another state than a quorum, must not speak. The
@@ -186,6 +180,7 @@ func (n *Node) fail(err error) {
 		n.err = err
 		n.log.Error("node ends", "reason", err)
 		close(n.ended)
+		n.inbox.close() // nobody takes anything out any more: whoever waits for room would wait for ever
 	})
 }
 
@@ -196,18 +191,19 @@ func (n *Node) Done() <-chan struct{} { return n.ended }
 func (n *Node) Err() error { return n.err }
 
 // Stop ends the node in order: not ready; waiting calls end with an unknown outcome; readers; the core takes what it
-// has; the log syncs, and what rests on it is sent; executor and state; log; network. Cutting it short is safe at any
+// has; the log syncs, and what rests on it is sent; executor and state; network; log. Cutting it short is safe at any
 // point, as is killing the process.
 func (n *Node) Stop(ctx context.Context) error {
 	var err error
 	n.stopOnce.Do(func() {
 		close(n.stopping)
 		n.waiters.close()
-		err = errors.Join(err, n.service.stop(ctx))
+		err = n.service.stop(ctx)
 		n.inbox.close()
+		n.replica.Wait()
 		n.endOnce.Do(func() { close(n.ended) })
-		n.running.Wait()
-		err = errors.Join(err, n.network.Close(ctx), n.host.Writer().Close(), n.backing.Close())
+		n.others.Wait()
+		err = errors.Join(err, n.backing.Close(), n.network.Close(ctx), n.host.Writer().Close())
 	})
 	return err
 }
