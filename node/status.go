@@ -51,7 +51,11 @@ func (n *Node) ready(r *bft.Replica, s *snapshot) (bool, string) {
 	case r.Halted():
 		return false, errDiverged.Error()
 	case s.Peers+1 < e.Quorum():
-		return false, fmt.Sprintf("connected to %d of %d members, %d are needed with this one", s.Peers, e.N()-1, e.Quorum())
+		why := fmt.Sprintf("connected to %d of %d members, %d are needed with this one", s.Peers, e.N()-1, e.Quorum())
+		if foreign := n.network.Traffic().Foreign; foreign > 0 {
+			why += fmt.Sprintf("; %d greetings by nodes of another chain or version were refused: compare the genesis files", foreign)
+		}
+		return false, why
 	case s.Leader != n.cfg.Self && !n.network.Alive(int(s.Leader)-1):
 		return false, fmt.Sprintf("not connected to the leader, member %d", s.Leader)
 	case behind > uint64(e.Parameters.Checkpoint):
