@@ -67,7 +67,8 @@ func TestTheTreeOfARecentSlotIsBuiltOnceAndHoldsNobodyUp(t *testing.T) {
 	}
 	n.recent.executed([]host.Result{resultAt(1, outcomes)})
 	slot := n.recent.slots[1]
-	if slot.tree() != slot.tree() {
+	first := slot.tree()
+	if again := slot.tree(); again != first {
 		t.Fatal("the tree was built twice")
 	}
 
