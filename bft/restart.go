@@ -1,6 +1,7 @@
 package bft
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -27,7 +28,7 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	}
 	r.attest.stable = &proof.Checkpoint{Header: cfg.Genesis.Header()}
 	var facts []ordering.Record
-	entered := false
+	var entered *epoch.Epoch
 	view := epoch.View(0)
 	batches := make(map[crypto.Digest]*message.Batch)
 	for _, rec := range past {
@@ -35,9 +36,9 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 		case *ordering.Birth:
 			r.birth = *rec
 		case *ordering.Entered:
-			entered = true
+			entered = rec.Epoch
 		case *ordering.Base:
-			entered = true
+			entered = rec.Epoch
 			view = rec.View
 			r.birth, r.attest.stable = rec.Birth, rec.Stable
 			r.head = rec.Stable.Header
@@ -56,7 +57,7 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 			r.chain[rec.Header.Seq] = rec.Header
 		}
 	}
-	if err := r.checkIdentity(); err != nil {
+	if err := r.checkIdentity(entered); err != nil {
 		return nil, Effects{}, err
 	}
 	for _, f := range facts {
@@ -64,9 +65,11 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 			return nil, Effects{}, fmt.Errorf("log: slot %d was accepted, but its batch %s is missing", a.Seq, a.Digest.Short())
 		}
 	}
-	r.begin(view, facts, batches)
+	if err := r.begin(view, facts, batches); err != nil {
+		return nil, Effects{}, err
+	}
 	r.out.Enter = r.epoch
-	if !entered {
+	if entered == nil {
 		r.out.Persist = append(r.out.Persist, &ordering.Entered{Epoch: r.epoch})
 	}
 	if stable := r.attest.stable; stable.Header.Seq > 0 {
@@ -78,8 +81,13 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	return r, r.take(), nil
 }
 
-// checkIdentity compares the log with the member's entry in the epoch.
-func (r *Replica) checkIdentity() error {
+// checkIdentity compares the log with the genesis and the member's entry in it. entered is the epoch that the log says
+// this replica has come to take part in; nil if it has said nothing yet.
+func (r *Replica) checkIdentity(entered *epoch.Epoch) error {
+	if entered != nil && !sameEpoch(entered, r.epoch) {
+		return fmt.Errorf("log: it is of chain %s, but the genesis is that of chain %s: put back the genesis that this member was created with",
+			entered.Chain, r.epoch.Chain)
+	}
 	if !r.epoch.Has(r.self) {
 		return fmt.Errorf("member %d is not in the genesis", r.self)
 	}
@@ -94,7 +102,14 @@ func (r *Replica) checkIdentity() error {
 	return nil
 }
 
-func (r *Replica) begin(view epoch.View, facts []ordering.Record, batches map[crypto.Digest]*message.Batch) {
+func sameEpoch(a, b *epoch.Epoch) bool {
+	var x, y message.Writer
+	proof.EncodeEpoch(&x, a)
+	proof.EncodeEpoch(&y, b)
+	return bytes.Equal(x.Bytes(), y.Bytes())
+}
+
+func (r *Replica) begin(view epoch.View, facts []ordering.Record, batches map[crypto.Digest]*message.Batch) (err error) {
 	n := r.epoch.N()
 	p := r.epoch.Parameters
 	r.pool = newPool(n)
@@ -108,10 +123,11 @@ func (r *Replica) begin(view epoch.View, facts []ordering.Record, batches map[cr
 			r.peers = append(r.peers, id)
 		}
 	}
-	r.order = newProtocol(pbft.Start{
+	r.order, err = newProtocol(pbft.Start{
 		Self: r.self, Epoch: r.epoch, View: view, Stable: r.attest.stable.Header.Seq, Delivered: r.head.Seq,
 		Facts: facts, Batches: batches,
 	})
+	return err
 }
 
 // attestFromLog attests again whatever the log proves to have been executed above the stable checkpoint.

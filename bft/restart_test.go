@@ -233,3 +233,37 @@ func TestForeignLogsAreRefused(t *testing.T) {
 		t.Errorf("a new log: %+v, %v", out, err)
 	}
 }
+
+// A log belongs to one genesis: under another it must not speak, however far it had come. // case D16
+// Red if New does not hold the epoch in the log against the genesis: blocks of one chain would stand on another's.
+func TestLogOfAnotherGenesisIsRefused(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	young := append([]ordering.Record(nil), c.node(1).past...)
+	c.load(20)
+	trimmed := c.node(1).surviving()
+	if trimmed[0].Kind() != ordering.KindBase && trimmed[0].Kind() != ordering.KindDecided {
+		t.Fatalf("the log begins with kind %d: not trimmed", trimmed[0].Kind())
+	}
+	other := *c.genesis
+	other.Time++
+	for name, past := range map[string][]ordering.Record{"young": young, "trimmed": trimmed} {
+		if _, _, err := New(Config{Self: 1, Genesis: c.genesis}, past); err != nil {
+			t.Errorf("%s log, own genesis: %v", name, err)
+		}
+		if _, _, err := New(Config{Self: 1, Genesis: &other}, past); err == nil {
+			t.Errorf("%s log: another genesis passes", name)
+		}
+	}
+}
+
+// A mode that this version cannot run is refused, not run into.
+func TestModeThatCannotRunIsRefused(t *testing.T) {
+	c := newCluster(t, 4, small())
+	crash := *c.genesis
+	crash.Mode = epoch.Crash
+
+	if _, _, err := New(Config{Self: 1, Genesis: &crash}, c.node(1).past[:1]); err == nil {
+		t.Error("crash mode passes")
+	}
+}

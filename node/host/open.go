@@ -90,16 +90,16 @@ func (b *boot) visit(at store.Position, r store.Record, live bool) error {
 
 func (b *boot) open(cfg Config) (*Host, error) {
 	blocks := &Blocks{log: b.w.log, index: b.w.blocks}
-	executor := &Executor{state: cfg.State, checkpoint: epoch.Seq(cfg.Genesis.Parameters.Checkpoint)}
-	if err := executor.catchUp(blocks, b.head); err != nil {
-		return nil, err
-	}
 	past, err := b.withBatches(blocks)
 	if err != nil {
 		return nil, err
 	}
 	replica, effects, err := bft.New(bft.Config{Self: cfg.Self, Genesis: cfg.Genesis, Notes: cfg.Notes}, past)
 	if err != nil {
+		return nil, err
+	}
+	executor := &Executor{state: cfg.State, checkpoint: epoch.Seq(cfg.Genesis.Parameters.Checkpoint)}
+	if err := executor.catchUp(blocks, b.head); err != nil {
 		return nil, err
 	}
 	h := &Host{
