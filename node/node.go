@@ -138,7 +138,7 @@ func (n *Node) open() (err error) {
 		FS: store.System(), Dir: logDir(n.cfg.Home), State: n.state, Notes: true,
 	})
 	if err != nil {
-		return err
+		return withRemedy(err)
 	}
 	opened = append(opened, n.host.Writer().Close)
 	n.recent = newRecent(n.host)
@@ -221,4 +221,17 @@ var errDiverged = errors.New("a quorum has executed something else than this nod
 
 func divergence(d *bft.Divergence) error {
 	return fmt.Errorf("%w: at slot %d it has header %s, a quorum attests %s; its files are kept", errDiverged, d.Seq, d.Own, d.Quorum)
+}
+
+// withRemedy adds to what is wrong with a log what can be done about it.
+func withRemedy(err error) error {
+	var damage *store.DamageError
+	switch {
+	case errors.As(err, &damage):
+		return fmt.Errorf("%w: this member may have forgotten what it promised, and must not vote from this log: bring back its disk", err)
+	case errors.Is(err, store.ErrNoLog):
+		return fmt.Errorf("%w: this member was not made by init, or has lost what it promised: bring back its disk", err)
+	default:
+		return err
+	}
 }

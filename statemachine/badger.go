@@ -53,9 +53,9 @@ func OpenBadger(dir string, report func(line string)) (Backing, error) {
 		WithMetricsEnabled(false).
 		WithChecksumVerificationMode(options.OnTableAndBlockRead).
 		WithLogger(badgerReport(report))
-	db, err := badger.OpenManaged(o)
+	db, err := openBadger(o)
 	if err != nil {
-		return nil, fmt.Errorf("state in %s: %w", dir, err)
+		return nil, fmt.Errorf("state in %s cannot be opened: if it is damaged, move that folder away, and it is rebuilt from the log: %w", dir, err)
 	}
 	return &badgerBacking{db: db, dir: dir, free: Free, bounds: Bounds{
 		// One less: Badger refuses a transaction that reaches its limit.
@@ -64,6 +64,16 @@ func OpenBadger(dir string, report func(line string)) (Backing, error) {
 		History: badgerHistory,
 		Grace:   badgerGrace,
 	}}, nil
+}
+
+// openBadger makes an error of a panic: Badger has several for a damaged file.
+func openBadger(o badger.Options) (db *badger.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("badger: %v", r)
+		}
+	}()
+	return badger.OpenManaged(o)
 }
 
 // Free is how many bytes a process without privileges can still write in the file system of dir.

@@ -433,3 +433,50 @@ func TestCloneIsApart(t *testing.T) {
 		t.Error("they share what they should not")
 	}
 }
+
+// case F6: whatever bit of a table or the manifest has flipped, opening answers, with an error if need be that says what
+// to do. Badger panics at some of them. Red if OpenBadger lets a panic through.
+func TestNoFlippedBitPanicsOpening(t *testing.T) {
+	dir := t.TempDir()
+	b, err := OpenBadger(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := range uint64(20) {
+		if err := b.Commit(seq+1, []Write{{Key: fmt.Appendf(nil, "key %d", seq), Value: bytes.Repeat([]byte{byte(seq)}, 100)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for _, name := range append(files(t, dir, ".sst"), filepath.Join(dir, "MANIFEST")) {
+		whole, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 40 {
+			damaged := copied(t, dir)
+			bad := append([]byte(nil), whole...)
+			bad[i*(len(bad)-1)/39] ^= 1 << (i % 8)
+			if err := os.WriteFile(filepath.Join(damaged, filepath.Base(name)), bad, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			b, err := OpenBadger(damaged, nil)
+			if err != nil {
+				refused++
+				if !strings.Contains(err.Error(), "rebuilt from the log") {
+					t.Errorf("%s, byte %d: the error does not say what to do: %v", filepath.Base(name), i, err)
+				}
+				continue
+			}
+			if err := b.Close(); err != nil {
+				t.Logf("%s: close: %v", filepath.Base(name), err)
+			}
+		}
+	}
+	if refused < 20 {
+		t.Errorf("%d of 80 flips were refused: not tested", refused)
+	}
+}
