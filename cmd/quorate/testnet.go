@@ -132,6 +132,9 @@ func (a *app) testnetUpCommand() *cobra.Command {
 			n, err := local.Open(a.dir)
 			switch {
 			case errors.Is(err, local.ErrNoNetwork) && errors.Is(err, fs.ErrNotExist):
+				if err := p.plan.PortsFree(); err != nil {
+					return err // before there is a folder: its ports would be those for good
+				}
 				if n, err = a.create(p.plan); err != nil {
 					return err
 				}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,30 +19,33 @@ import (
 // Start begins those of the nodes that do not run yet, and returns when each of them answers; see AwaitReady for more. A
 // node that ends before it answers is an error with its last words.
 func (n *Network) Start(ctx context.Context, ids []int, program Program) error {
-	begun := make(map[int]*process)
+	var idle []int
 	for _, i := range ids {
 		_, runs, err := n.Home(i).running()
 		if err != nil {
 			return err
 		}
-		if runs || begun[i] != nil {
+		if runs || slices.Contains(idle, i) {
 			continue
 		}
+		idle = append(idle, i)
 		m := n.Genesis.Members[i-1]
 		for _, address := range []string{m.Address, m.API} {
 			if err := portFree(address); err != nil {
-				return fmt.Errorf("node%d: %w: stop what listens there, or create the network with --base-port 0", i, err)
+				return fmt.Errorf("node%d: %w: stop what listens there, or make another network: quorate testnet up --dir OTHER --base-port 0", i, err)
 			}
 		}
-		if begun[i], err = n.launch(i, program); err != nil {
+	}
+	begun := make([]*process, len(idle))
+	for k, i := range idle {
+		var err error
+		if begun[k], err = n.launch(i, program); err != nil {
 			return fmt.Errorf("node%d: %w", i, err)
 		}
 	}
-	for _, i := range ids {
-		if p := begun[i]; p != nil {
-			if err := n.awaitAnswer(ctx, i, p, "/healthz"); err != nil {
-				return err
-			}
+	for k, i := range idle {
+		if err := n.awaitAnswer(ctx, i, begun[k], "/healthz"); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -155,8 +155,26 @@ func TestATakenPortIsNamedBeforeTheNodeIsStarted(t *testing.T) {
 	}
 	defer l.Close()
 	err = n.Start(t.Context(), []int{1}, thisTest(t))
-	if err == nil || !strings.Contains(err.Error(), n.Genesis.Members[0].API) || !strings.Contains(err.Error(), "--base-port 0") {
+	if err == nil || !strings.Contains(err.Error(), n.Genesis.Members[0].API) || !strings.Contains(err.Error(), "another network: quorate testnet up --dir") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Red if only the node itself looks at its ports: then there is a folder with ports that cannot be had.
+func TestTakenPortsAreNamedBeforeThereIsANetwork(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := DefaultPlan()
+	p.BasePort = l.Addr().(*net.TCPAddr).Port - 1 // node1's, for other nodes
+	if err := p.PortsFree(); err == nil || !strings.Contains(err.Error(), l.Addr().String()) || !strings.Contains(err.Error(), "--base-port 0") {
+		t.Errorf("%v", err)
+	}
+	p.BasePort = 0
+	if err := p.PortsFree(); err != nil {
+		t.Errorf("ports that are yet to be chosen: %v", err)
 	}
 }
 

@@ -27,6 +27,17 @@ func freePorts(p *Plan) (base int, err error) {
 	return 0, fmt.Errorf("%w (%w)", errNoPorts, err)
 }
 
+// PortsFree says which of a network's ports somebody listens on. Those that Create will choose are free.
+func (p *Plan) PortsFree() error {
+	if p.BasePort == 0 {
+		return nil
+	}
+	if err := p.portsFree(); err != nil {
+		return fmt.Errorf("%w: stop what listens there, or choose other ports: --base-port 0", err)
+	}
+	return nil
+}
+
 func (p *Plan) portsFree() error {
 	for i := 1; i <= p.Nodes; i++ {
 		p2p, api := p.addresses(i)
