@@ -226,7 +226,27 @@ func Open(dir string) (*Network, error) {
 	if len(n.Genesis.Members) != n.record.Nodes {
 		return nil, fmt.Errorf("%s: nodes: %d, but %s has %d members", recordFile(dir), n.record.Nodes, genesisFile(dir), len(n.Genesis.Members))
 	}
+	if err := n.addressesFit(); err != nil {
+		return nil, err
+	}
 	return n, nil
+}
+
+// addressesFit refuses ports and hosts in testnet.toml that are not those of the genesis, which all nodes go by.
+func (n *Network) addressesFit() error {
+	r := n.record
+	if len(r.Hosts) > 0 && len(r.Hosts) != r.Nodes {
+		return fmt.Errorf("%s: hosts: %d addresses for %d nodes", recordFile(n.Dir), len(r.Hosts), r.Nodes)
+	}
+	p := Plan{Nodes: r.Nodes, Hosts: r.Hosts, BasePort: r.BasePort}
+	for i, m := range n.Genesis.Members {
+		p2p, api := p.addresses(i + 1)
+		if m.Address != p2p || m.API != api {
+			return fmt.Errorf("%s: base_port: %d and hosts: %q put node%d at %s and %s, but %s has it at %s and %s: put back what was there, or make another network with --dir",
+				recordFile(n.Dir), r.BasePort, r.Hosts, i+1, p2p, api, genesisFile(n.Dir), m.Address, m.API)
+		}
+	}
+	return nil
 }
 
 // Fits says which of what was asked for an existing network does not have. asked names the fields of the plan that the
