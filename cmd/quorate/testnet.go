@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -155,14 +157,19 @@ func (a *app) testnetUpCommand() *cobra.Command {
 }
 
 func (a *app) up(ctx context.Context, n *local.Network, timeout time.Duration, detach bool) error {
-	if err := a.startNodes(ctx, n, n.All(), timeout); err != nil {
+	if !detach {
+		// Who reads the output may be gone: that must not end this process before its nodes.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	}
+	err := a.startNodes(ctx, n, n.All(), timeout)
+	if err == nil {
+		err = a.showNetwork(ctx, n)
+	}
+	if err != nil {
 		if ctx.Err() != nil || !detach {
 			return errors.Join(err, a.stopAll(n))
 		}
-		return err
-	}
-	if err := a.showNetwork(ctx, n); err != nil {
-		return err
+		return a.leftRunning(n, err)
 	}
 	if a.output == "text" {
 		fmt.Fprintf(a.out, "\ntry: quorate tx put%s greeting hello\n", a.dirFlag())
@@ -171,11 +178,28 @@ func (a *app) up(ctx context.Context, n *local.Network, timeout time.Duration, d
 		return nil
 	}
 	a.say("Ctrl-C stops all nodes")
-	err := n.AwaitEnd(ctx)
+	err = n.AwaitEnd(ctx)
 	if ctx.Err() == nil {
 		return err // all were stopped or killed by somebody else
 	}
 	return a.stopAll(n)
+}
+
+// leftRunning adds to what went wrong which nodes run nevertheless.
+func (a *app) leftRunning(n *local.Network, err error) error {
+	running, wrong := n.Running()
+	if wrong != nil || len(running) == 0 {
+		return errors.Join(err, wrong)
+	}
+	separator, nodes, run, them := "; ", "nodes", "run", "them"
+	if strings.Contains(err.Error(), "\n") {
+		separator = "\n" // behind a node's last words, which are lines
+	}
+	if len(running) == 1 {
+		nodes, run, them = "node", "runs", "it"
+	}
+	return fmt.Errorf("%w%s%s %s %s: quorate testnet down%s stops %s", err, separator, nodes,
+		strings.Trim(fmt.Sprint(running), "[]"), run, a.dirFlag(), them)
 }
 
 // startNodes starts nodes and waits until they are ready, if enough of the network runs for that.
