@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -74,6 +75,8 @@ func (c *Client) noneOf(failures []error) error {
 			pruned++
 		}
 	}
+	// What a node gives as its reason tells more than that another could not be reached.
+	slices.SortStableFunc(failures, func(a, b error) int { return silent(a) - silent(b) })
 	switch {
 	case pruned >= c.witnesses():
 		return fmt.Errorf("%w: %w", ErrPruned, errors.Join(failures...))
@@ -81,6 +84,14 @@ func (c *Client) noneOf(failures []error) error {
 		return fmt.Errorf("%w: %w", ErrNotFound, errors.Join(failures...))
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(failures...))
+}
+
+// silent is 0 for a failure that a node gives a reason for, 1 for any other.
+func silent(failure error) int {
+	if _, ok := reason.Of(failure); ok {
+		return 0
+	}
+	return 1
 }
 
 // Transaction says what became of a transaction: as one node proves, or as enough say that one of them is correct. The
@@ -205,7 +216,7 @@ type Reading struct {
 }
 
 // Read asks the application of one node, at a sequence number or, without one, at the newest. If that node cannot
-// answer, another is asked; the error is an ErrUnavailable, of which reason.Of is what the first node said.
+// answer, another is asked; the error is an ErrUnavailable, of which reason.Of is what the first node that gave a reason said.
 func (c *Client) Read(ctx context.Context, query []byte, at *uint64) (Reading, error) {
 	return askInTurn(ctx, c, func(ctx context.Context, n node) (Reading, error) {
 		got, err := n.rpc.Read(ctx, connect.NewRequest(&quoratev1.ReadRequest{Query: query, At: at}))

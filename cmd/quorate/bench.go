@@ -54,7 +54,7 @@ func (a *app) bench(ctx context.Context, t *target, cfg bench.Config, acks strin
 		return err
 	}
 	defer c.Close()
-	if cfg.Seq, err = executedSeq(ctx, c, n.genesis.Epoch().Faulty()); err != nil {
+	if cfg.Seq, err = t.executedSeq(ctx, n, c); err != nil {
 		return err
 	}
 	if acks != "" {

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +44,9 @@ func (a *app) getCommand() *cobra.Command {
 // getOrdered reads through the log.
 func (t *txFlags) getOrdered(ctx context.Context, key []byte) error {
 	o, err := t.execute(ctx, kv.Get(key), "committed")
+	if unknown := (*client.Unknown)(nil); errors.As(err, &unknown) && errors.Is(err, context.DeadlineExceeded) {
+		return t.notRead(ctx, unknown) // whose outcome nobody needs: it has changed nothing
+	}
 	if err != nil {
 		return err
 	}
@@ -51,31 +56,57 @@ func (t *txFlags) getOrdered(ctx context.Context, key []byte) error {
 	return t.showContent(key, o.Result, uint64(o.Seq), "linearizable", "")
 }
 
+// notRead says why a read had no answer: preferably in the words of a node that knows.
+func (t *txFlags) notRead(ctx context.Context, unknown *client.Unknown) error {
+	n, err := t.find()
+	if err != nil {
+		return err
+	}
+	c, err := n.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, whyTime)
+	defer cancel()
+	why := unknown.Cause.Error()
+	for _, endpoint := range n.endpoints {
+		if s, err := c.Status(ctx, endpoint); err == nil && !s.Ready {
+			why = fmt.Sprintf("node %d: %s", s.Node, s.Why)
+			break
+		}
+	}
+	return fail(exitUnavailable, "no answer within %v: %s: quorate testnet status%s, or --read local", t.timeout, why, t.app.dirFlag())
+}
+
+// whyTime is how long nodes are asked what was wrong.
+const whyTime = time.Second
+
 func (t *txFlags) getLocal(ctx context.Context, key []byte, at uint64) error {
-	c, cancel, ctx, err := t.reader(ctx)
+	n, c, cancel, ctx, err := t.reader(ctx)
 	if err != nil {
 		return err
 	}
 	defer cancel()
 	r, err := c.Read(ctx, kv.GetQuery(key), optional(at))
 	if err != nil {
-		return outcomeError(err)
+		return t.readError(ctx, n, err)
 	}
 	return t.showContent(key, r.Answer, uint64(r.Seq), "local", r.Node)
 }
 
 // reader is a client for one call.
-func (t *target) reader(ctx context.Context) (*client.Client, func(), context.Context, error) {
+func (t *target) reader(ctx context.Context) (*network, *client.Client, func(), context.Context, error) {
 	n, err := t.find()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	c, err := n.client()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
-	return c, func() { cancel(); c.Close() }, ctx, nil
+	return n, c, func() { cancel(); c.Close() }, ctx, nil
 }
 
 func optional(at uint64) *uint64 {
@@ -144,7 +175,7 @@ func (a *app) scanCommand() *cobra.Command {
 }
 
 func (t *txFlags) scan(ctx context.Context, prefix []byte, limit uint32, at uint64) error {
-	c, cancel, ctx, err := t.reader(ctx)
+	n, c, cancel, ctx, err := t.reader(ctx)
 	if err != nil {
 		return err
 	}
@@ -166,7 +197,7 @@ func (t *txFlags) scan(ctx context.Context, prefix []byte, limit uint32, at uint
 		all.Entries, all.More = append(all.Entries, more.Entries...), more.More
 	}
 	if err != nil {
-		return outcomeError(err)
+		return t.readError(ctx, n, err)
 	}
 	return t.showListing(all)
 }

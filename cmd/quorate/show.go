@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -22,9 +23,9 @@ func median(seqs []uint64) uint64 {
 	return seqs[len(seqs)/2]
 }
 
-// showWords prints a node's own answer, unchecked: with -o json as it came, else these of its fields.
-func (t *target) showWords(ctx context.Context, url string, names ...string) error {
-	words, err := t.app.ask(ctx, url)
+// showWords prints the one node's own answer, unchecked: with -o json as it came, else these of its fields.
+func (t *target) showWords(ctx context.Context, n *network, path string, names ...string) error {
+	words, err := t.ask(ctx, n, n.endpoints[0], path)
 	if err != nil {
 		return err
 	}
@@ -62,28 +63,54 @@ func (a *app) statusCommand() *cobra.Command {
 		}
 		ctx, cancel := context.WithTimeout(ctx, t.timeout)
 		defer cancel()
-		return t.showWords(ctx, a.furthest(ctx, n)+"/status",
-			"node", "chain", "mode", "epoch", "view", "leader", "seq", "stable", "header", "state", "peers", "ready", "why", "version")
+		endpoint, err := t.furthest(ctx, n)
+		if err != nil {
+			return err
+		}
+		words, err := t.ask(ctx, n, endpoint, "/status")
+		if err != nil {
+			return err
+		}
+		return a.showStatus(words)
 	})
 	t.addNode(cmd.Flags())
 	return cmd
 }
 
-// furthest is the endpoint, of those that answer, that is ready and has executed most; the first if none answers.
-func (a *app) furthest(ctx context.Context, n *network) string {
-	if len(n.endpoints) == 1 {
-		return n.endpoints[0]
+// showStatus prints a node's own answer, with the members.
+func (a *app) showStatus(words json.RawMessage) error {
+	if err := a.writeWords(words, []string{"node", "chain", "mode", "epoch", "view", "leader", "seq", "stable", "header", "state",
+		"peers", "ready", "why", "version"}); err != nil || a.output == "json" {
+		return err
+	}
+	var s api.Status
+	if err := json.Unmarshal(words, &s); err != nil {
+		return fail(exitUnavailable, "the answer is no status: %w", err)
+	}
+	rows := [][]string{{"MEMBER", "NAME", "API"}}
+	for _, m := range s.Members {
+		rows = append(rows, []string{strconv.FormatUint(uint64(m.ID), 10), m.Name, m.API})
+	}
+	return a.writeTable(rows)
+}
+
+// furthest is the endpoint, of those that answer, that is ready and has executed most.
+func (t *target) furthest(ctx context.Context, n *network) (string, error) {
+	if n.fixed {
+		return n.endpoints[0], nil
 	}
 	c, err := n.client()
 	if err != nil {
-		return n.endpoints[0]
+		return "", err
 	}
 	defer c.Close()
+	asking, cancel := context.WithTimeout(ctx, t.timeout/2) // one that leaves the question hanging keeps none from the rest
+	defer cancel()
 	said := make([]api.Status, len(n.endpoints))
 	done := make(chan struct{})
 	for i, url := range n.endpoints {
 		go func() {
-			said[i], _ = c.Status(ctx, url)
+			said[i], _ = c.Status(asking, url)
 			done <- struct{}{}
 		}()
 	}
@@ -96,7 +123,15 @@ func (a *app) furthest(ctx context.Context, n *network) string {
 			best = i
 		}
 	}
-	return n.endpoints[best]
+	switch {
+	case said[best].Node != 0:
+		return n.endpoints[best], nil
+	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return "", ctx.Err()
+	case asking.Err() != nil:
+		return "", t.tooShort()
+	}
+	return "", t.noneAnswers()
 }
 
 func (a *app) blockCommand() *cobra.Command {
@@ -114,9 +149,9 @@ func (a *app) blockCommand() *cobra.Command {
 		defer cancel()
 		var words json.RawMessage
 		if n.fixed {
-			words, err = a.ask(ctx, fmt.Sprintf("%s/block/%d", n.endpoints[0], seq))
+			words, err = t.ask(ctx, n, n.endpoints[0], fmt.Sprintf("/block/%d", seq))
 		} else {
-			words, err = a.provenBlock(ctx, n, epoch.Seq(seq))
+			words, err = t.provenBlock(ctx, n, epoch.Seq(seq))
 		}
 		if err != nil {
 			return err
@@ -128,7 +163,7 @@ func (a *app) blockCommand() *cobra.Command {
 }
 
 // provenBlock is a block whose certificate holds.
-func (a *app) provenBlock(ctx context.Context, n *network, seq epoch.Seq) (json.RawMessage, error) {
+func (t *target) provenBlock(ctx context.Context, n *network, seq epoch.Seq) (json.RawMessage, error) {
 	c, err := n.client()
 	if err != nil {
 		return nil, err
@@ -136,10 +171,10 @@ func (a *app) provenBlock(ctx context.Context, n *network, seq epoch.Seq) (json.
 	defer c.Close()
 	b, err := c.Block(ctx, seq)
 	if err != nil {
-		return nil, outcomeError(err)
+		return nil, t.readError(ctx, n, err)
 	}
 	if !b.Attested {
-		a.say("order and batch are proven; results and state are one node's word, whose attestations are no longer at hand")
+		t.app.say("order and batch are proven; results and state are one node's word, whose attestations are no longer at hand")
 	}
 	return json.Marshal(plainBlock(b, n.genesis.Epoch()))
 }

@@ -82,6 +82,16 @@ func (t *target) find() (*network, error) {
 	return n, nil
 }
 
+// member is whose endpoint this is; 0: no member's.
+func (n *network) member(endpoint string) int {
+	for i, m := range n.genesis.Members {
+		if endpoint == "http://"+m.API {
+			return i + 1
+		}
+	}
+	return 0
+}
+
 // keyFile is where the key is: a path, or a name in the test network's folder.
 func (t *target) keyFile() string {
 	if strings.ContainsRune(t.key, os.PathSeparator) || strings.HasSuffix(t.key, ".json") {

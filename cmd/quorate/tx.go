@@ -137,7 +137,7 @@ func (t *txFlags) execute(ctx context.Context, operation []byte, wait string) (c
 	defer c.Close()
 	last := t.last
 	if last == 0 {
-		seq, err := executedSeq(ctx, c, n.genesis.Epoch().Faulty())
+		seq, err := t.executedSeq(ctx, n, c)
 		if err != nil {
 			return none, err
 		}
@@ -372,7 +372,7 @@ func (a *app) txShowCommand() *cobra.Command {
 		ctx, cancel := context.WithTimeout(ctx, t.timeout)
 		defer cancel()
 		if n.fixed {
-			return t.showWords(ctx, n.endpoints[0]+"/tx/"+id.String(), "id", "seq", "index", "status", "code", "result")
+			return t.showWords(ctx, n, "/tx/"+id.String(), "id", "seq", "index", "status", "code", "result")
 		}
 		c, err := n.client()
 		if err != nil {
@@ -381,7 +381,7 @@ func (a *app) txShowCommand() *cobra.Command {
 		defer c.Close()
 		o, err := c.Transaction(ctx, id)
 		if err != nil {
-			return outcomeError(err)
+			return t.readError(ctx, n, err)
 		}
 		return a.writeOutcome(o)
 	})
