@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/quorate/quorate/api/reason"
 	"github.com/quorate/quorate/bft/message"
@@ -25,6 +26,7 @@ type txFlags struct {
 	nonce uint64 // 0: a fresh one
 	last  uint64 // 0: lastAhead of what the network has executed
 	hex   bool
+	set   *pflag.FlagSet
 }
 
 // lastAhead is until when a transaction may be executed, in slots from now: minutes at full load, hours otherwise.
@@ -34,9 +36,21 @@ func (t *txFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	t.addNode(f)
 	t.addKey(f)
-	f.Uint64Var(&t.nonce, "nonce", 0, "the sender's nonce (default: one that was not used)")
+	f.Uint64Var(&t.nonce, "nonce", 0, "the sender's nonce (default: one that was not used); to send the same transaction again give the same --last too, or use tx sign and tx submit")
 	f.Uint64Var(&t.last, "last", 0, fmt.Sprintf("last sequence number at which it may be executed (default: %d from now)", lastAhead))
 	f.BoolVar(&t.hex, "hex", false, "arguments are hexadecimal")
+	t.set = f
+}
+
+// check refuses values that stand for flags that were not given.
+func (t *txFlags) check() error {
+	switch {
+	case t.set.Changed("nonce") && t.nonce == 0:
+		return fail(exitUsage, "nonce 0: want 1 or more, or leave --nonce away for one that was not used")
+	case t.set.Changed("last") && t.last == 0:
+		return fail(exitUsage, "last 0: want 1 or more, or leave --last away for %d from now", lastAhead)
+	}
+	return nil
 }
 
 // An operation by its name on the command line.
@@ -114,7 +128,7 @@ func (t *txFlags) run(ctx context.Context, operation []byte, wait string) error 
 // transaction that is refused for its nonce was not executed, so another may stand in for it.
 func (t *txFlags) execute(ctx context.Context, operation []byte, wait string) (client.Outcome, error) {
 	var none client.Outcome
-	if err := checkWait(wait); err != nil {
+	if err := errors.Join(t.check(), checkWait(wait)); err != nil {
 		return none, err
 	}
 	if err := (kv.Machine{}).Check(operation); err != nil {
@@ -273,6 +287,9 @@ func (t *txFlags) operation(name string, args []string) ([]byte, error) {
 }
 
 func (t *txFlags) sign(operation []byte, out string) error {
+	if err := t.check(); err != nil {
+		return err
+	}
 	n, err := t.find()
 	if err != nil {
 		return err
