@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -52,6 +53,11 @@ func (a *app) auditCommand() *cobra.Command {
 			}
 			return a.showAudit(r, allowed)
 		})
+	cmd.Long = `Check every node's whole chain, and believe none of them.
+
+Exit code 6: a violation was found in what was read, also content of a node's log that is not what the node wrote.
+Exit code 4: more nodes than --allow-missing, or all, could not be read: they do not answer or, with --offline, run or
+have no log.`
 	f := cmd.Flags()
 	f.StringVar(&acks, "acks", "", "file of acknowledgements, as bench writes it: each must be in every chain")
 	f.BoolVar(&offline, "offline", false, "read the folders of stopped nodes")
@@ -80,7 +86,15 @@ func (a *app) chains(n *network, offline bool, acks *audit.Acks) (all []audit.Ch
 		return nil, nil, err
 	}
 	var open []*audit.Stopped
+	running, err := testnet.Running()
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, i := range testnet.All() {
+		if slices.Contains(running, i) {
+			all = append(all, audit.Missing{Err: fmt.Errorf("runs: quorate testnet stop %d%s", i, a.dirFlag())})
+			continue
+		}
 		s, err := audit.OpenStopped(filepath.Join(testnet.Home(i).Data(), "log"))
 		if err != nil {
 			all = append(all, audit.Missing{Err: err})
@@ -100,15 +114,16 @@ func (a *app) showAudit(r *audit.Report, allowed int) error {
 	missing := 0
 	var first error
 	type nodeReport struct {
-		Node    int    `json:"node"`
-		Last    string `json:"last"`
-		Missing string `json:"missing"`
+		Node int    `json:"node"`
+		Last string `json:"last"`
+		Read bool   `json:"read"` // to its end
+		Why  string `json:"why"`  // not
 	}
 	var nodes []nodeReport
 	for i, n := range r.Nodes {
-		one := nodeReport{Node: i + 1, Last: strconv.FormatUint(uint64(n.Last), 10)}
+		one := nodeReport{Node: i + 1, Last: strconv.FormatUint(uint64(n.Last), 10), Read: n.Missing == nil}
 		if n.Missing != nil {
-			one.Missing = n.Missing.Error()
+			one.Why = n.Missing.Error()
 			missing++
 			if first == nil && !isDamage(n.Missing) {
 				first = fmt.Errorf("node%d: %w", i+1, n.Missing)
@@ -122,31 +137,40 @@ func (a *app) showAudit(r *audit.Report, allowed int) error {
 		if found == nil {
 			found = []string{}
 		}
-		if err := a.writeJSON(map[string]any{"blocks": strconv.FormatUint(uint64(r.Blocks), 10), "transactions": r.Transactions,
-			"executed": r.Executed, "acks": r.Acks, "nodes": nodes, "violations": violations, "found": found}); err != nil {
+		if err := a.writeJSON(map[string]any{"blocks": strconv.FormatUint(uint64(r.Blocks), 10), "transactions": strconv.Itoa(r.Transactions),
+			"executed": strconv.Itoa(r.Executed), "acks": r.Acks, "nodes": nodes, "violations": violations, "found": found}); err != nil {
 			return err
 		}
 	} else {
 		for _, n := range nodes {
 			state := "read"
-			if n.Missing != "" {
-				state = n.Missing
+			if !n.Read {
+				state = n.Why
 			}
 			fmt.Fprintf(a.out, "node%d  %s blocks  %s\n", n.Node, n.Last, state)
 		}
 		for _, v := range r.Violations {
 			fmt.Fprintf(a.out, "VIOLATION  %s\n", v)
 		}
-		fmt.Fprintf(a.out, "%d blocks, %d transactions, %d executed, %d acknowledgements, %d violations\n",
-			r.Blocks, r.Transactions, r.Executed, r.Acks, violations)
+		fmt.Fprintf(a.out, "%d blocks, %d transactions, %d executed, %d acknowledgements, %s\n",
+			r.Blocks, r.Transactions, r.Executed, r.Acks, counted(violations, "violation"))
 	}
 	switch {
 	case violations > 0:
-		return fail(exitViolation, "%d violations were found", violations)
+		return fail(exitViolation, "found: %s", counted(violations, "violation"))
+	case missing == len(nodes):
+		return fail(exitUnavailable, "none of %s could be read: %w", counted(missing, "node"), first)
 	case missing > allowed:
-		return fail(exitUnavailable, "%d nodes could not be read (--allow-missing %d): %w", missing, allowed, first)
+		return fail(exitUnavailable, "could not be read: %s (--allow-missing %d): %w", counted(missing, "node"), allowed, first)
 	}
 	return nil
+}
+
+func counted(n int, things string) string {
+	if n != 1 {
+		things += "s"
+	}
+	return fmt.Sprintf("%d %s", n, things)
 }
 
 func isDamage(err error) bool {

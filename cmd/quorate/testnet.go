@@ -266,17 +266,17 @@ func (a *app) showNetwork(ctx context.Context, n *local.Network) error {
 	}
 	rows := [][]string{{"NODE", "STATE", "PID", "API", "P2P", "SEQ", "VIEW", "LEADER", "READY"}}
 	for _, s := range all {
-		pid, ready := "", ""
+		pid, leader, ready := "", "", ""
 		if s.PID != 0 {
 			pid = strconv.Itoa(s.PID)
 		}
 		if s.State == "running" {
-			ready = "yes"
+			leader, ready = strconv.FormatUint(uint64(s.Leader), 10), "yes"
 			if !s.Ready {
 				ready = "no: " + s.Why
 			}
 		}
-		rows = append(rows, []string{strconv.Itoa(s.Node), s.State, pid, s.API, s.P2P, s.Seq, s.View, s.Leader, ready})
+		rows = append(rows, []string{strconv.Itoa(s.Node), s.State, pid, s.API, s.P2P, s.Seq, s.View, leader, ready})
 	}
 	return a.writeTable(rows)
 }

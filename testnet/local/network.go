@@ -130,7 +130,7 @@ type NodeStatus struct {
 	// What it says of itself; empty if it does not answer.
 	Seq    string `json:"seq"`
 	View   string `json:"view"`
-	Leader string `json:"leader"`
+	Leader uint32 `json:"leader"` // 0: it does not say
 	Ready  bool   `json:"ready"`
 	Why    string `json:"why"` // not ready
 }
@@ -168,7 +168,7 @@ func (n *Network) statusOf(ctx context.Context, i int) (NodeStatus, error) {
 		return s, nil
 	}
 	s.State, s.Ready, s.Why = "running", said.Ready, said.Why
-	s.Seq, s.View, s.Leader = fmt.Sprint(said.Seq), fmt.Sprint(said.View), fmt.Sprint(said.Leader)
+	s.Seq, s.View, s.Leader = fmt.Sprint(said.Seq), fmt.Sprint(said.View), said.Leader
 	return s, nil
 }
 

@@ -48,7 +48,7 @@ func TestNodesAreStartedStoppedKilledPausedAndResumed(t *testing.T) {
 
 	upAndRunning(t, n)
 	status, err := n.Status(t.Context())
-	if s := status[1]; err != nil || s.State != "running" || s.Seq != "17" || s.Leader != "1" || !s.Ready || s.PID == 0 || s.Node != 2 {
+	if s := status[1]; err != nil || s.State != "running" || s.Seq != "17" || s.Leader != 1 || !s.Ready || s.PID == 0 || s.Node != 2 {
 		t.Errorf("node2: %+v, %v", s, err)
 	}
 
