@@ -79,7 +79,16 @@ func (a *app) bench(ctx context.Context, t *target, cfg bench.Config, acks strin
 	if r.Rejection != nil {
 		a.say("first rejection: %v", r.Rejection)
 	}
-	return a.showBench(r)
+	if err := a.showBench(r); err != nil {
+		return err
+	}
+	switch {
+	case r.Acknowledged > 0:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return fail(exitUnavailable, "nothing was acknowledged: quorate testnet status")
 }
 
 // submitLoad goes on with the same bytes until there is an outcome, or no time.
@@ -121,11 +130,5 @@ func (a *app) showBench(r *bench.Result) error {
 			}
 		}
 	}
-	if err := a.writeFields(fields); err != nil {
-		return err
-	}
-	if r.Acknowledged == 0 {
-		return fail(exitUnavailable, "nothing was acknowledged: quorate testnet status")
-	}
-	return nil
+	return a.writeFields(fields)
 }
