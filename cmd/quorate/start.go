@@ -82,6 +82,12 @@ func nodeConfig(h local.Home, genesis string) (node.Config, error) {
 		return node.Config{}, fmt.Errorf("%s: its key %s is that of no member in %s", h.MemberKey(), key.Public(), genesis)
 	}
 	if id := p2p.PeerID(peerKey.Seed()); id != e.Member(self).PeerID {
+		for _, m := range e.Members {
+			if m.PeerID == id {
+				return node.Config{}, fmt.Errorf("%s is the key of %s, but %s that of %s: one of them is another node's", h.MemberKey(),
+					e.Member(self).Name, h.PeerKey(), m.Name)
+			}
+		}
 		return node.Config{}, fmt.Errorf("%s: its libp2p id is %s, but %s has %s for member %d", h.PeerKey(), id, genesis, e.Member(self).PeerID, self)
 	}
 	return node.Config{
