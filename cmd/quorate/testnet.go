@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,7 +29,7 @@ func (a *app) testnetCommand() *cobra.Command {
 	return group("testnet", "A network of processes on this machine",
 		a.testnetUpCommand(), a.testnetInitCommand(), a.testnetStatusCommand(), a.testnetDownCommand(), a.testnetStartCommand(),
 		a.nodesCommand("stop", "Stop nodes gracefully", "stopped", (*local.Network).Stop),
-		a.nodesCommand("kill", "End nodes with SIGKILL, as a power cut would", "killed", (*local.Network).Kill),
+		a.nodesCommand("kill", "End nodes with SIGKILL, as a crash of the process would", "killed", (*local.Network).Kill),
 		a.nodesCommand("pause", "Freeze nodes with SIGSTOP", "paused", withoutContext((*local.Network).Pause)),
 		a.nodesCommand("resume", "Let paused nodes go on", "resumed", withoutContext((*local.Network).Resume)),
 		a.testnetLogsCommand())
@@ -172,7 +173,7 @@ func (a *app) up(ctx context.Context, n *local.Network, timeout time.Duration, d
 		return a.leftRunning(n, err)
 	}
 	if a.output == "text" {
-		fmt.Fprintf(a.out, "\ntry: quorate tx put%s greeting hello\n", a.dirFlag())
+		fmt.Fprintf(a.out, "\ntry: %s tx put%s greeting hello\n", os.Args[0], a.dirFlag())
 	}
 	if detach {
 		return nil
@@ -302,7 +303,21 @@ func (a *app) testnetStartCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.startNodes(ctx, n, ids, timeout)
+		before, err := n.Running()
+		if err != nil {
+			return err
+		}
+		if err := a.startNodes(ctx, n, ids, timeout); err != nil {
+			return err
+		}
+		for _, i := range ids {
+			how := "started"
+			if slices.Contains(before, i) {
+				how = "runs already"
+			}
+			a.say("node%d %s", i, how)
+		}
+		return nil
 	})
 	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the nodes to be ready")
 	return cmd
@@ -319,7 +334,7 @@ func (a *app) nodesCommand(verb, short, done string, do func(*local.Network, con
 		if err != nil {
 			return err
 		}
-		// All at once: who kills several means a power cut of all of them.
+		// All at once: who kills several means that all of them crash together.
 		errs := make([]error, len(ids))
 		var wg sync.WaitGroup
 		for k, i := range ids {

@@ -335,6 +335,14 @@ func (a *app) txSubmitCommand() *cobra.Command {
 		if err := checkWait(wait); err != nil {
 			return err
 		}
+		var all []*message.Request // before the first is sent
+		for _, path := range args {
+			q, err := readRequest(path)
+			if err != nil {
+				return err
+			}
+			all = append(all, q)
+		}
 		n, err := t.find()
 		if err != nil {
 			return err
@@ -345,8 +353,8 @@ func (a *app) txSubmitCommand() *cobra.Command {
 		}
 		defer c.Close()
 		var errs []error
-		for _, path := range args {
-			if err := t.submitFile(ctx, c, path, wait); err != nil {
+		for _, q := range all {
+			if err := t.submitOne(ctx, c, q, wait); err != nil {
 				errs = append(errs, err)
 			}
 		}
@@ -357,15 +365,20 @@ func (a *app) txSubmitCommand() *cobra.Command {
 	return cmd
 }
 
-func (t *target) submitFile(ctx context.Context, c *client.Client, path, wait string) error {
+// readRequest reads what tx sign writes.
+func readRequest(path string) (*message.Request, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	q, err := message.DecodeRequest(raw)
 	if err != nil {
-		return fail(exitRejected, "%s: %w", path, err)
+		return nil, fail(exitRejected, "%s: %w", path, err)
 	}
+	return q, nil
+}
+
+func (t *target) submitOne(ctx context.Context, c *client.Client, q *message.Request, wait string) error {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	o, err := submit(ctx, c, q, wait)

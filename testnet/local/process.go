@@ -155,7 +155,7 @@ func (n *Network) Stop(ctx context.Context, i int) error {
 	return err
 }
 
-// Kill ends node i as a power cut would end it.
+// Kill ends node i as a crash of its process would.
 func (n *Network) Kill(ctx context.Context, i int) error { return n.end(ctx, i, syscall.SIGKILL) }
 
 // Pause freezes node i.
