@@ -40,7 +40,7 @@ type Config struct {
 
 // voteCache is how many verified signatures are remembered: those of the requests and votes of a few seconds at full
 // load, at about 100 bytes each.
-const voteCache = 1 << 17
+const voteCache = 1 << 15
 
 // Node is a running replica.
 type Node struct {
