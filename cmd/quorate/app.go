@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,7 +50,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 		if cmd != nil && cmd != root {
 			hint = cmd.CommandPath() + " --help"
 		}
-		fmt.Fprintf(a.err, "quorate: %s (see: %s)\n", firstLine(err), hint)
+		fmt.Fprintf(a.err, "quorate: %s (see: %s)\n", plainUsage(err), hint)
 		return exitUsage
 	}
 	code := codeOf(err, ctx.Err() != nil)
@@ -62,6 +63,21 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	}
 	fmt.Fprintf(a.err, "quorate: %s\n", text)
 	return code
+}
+
+// plainUsage is what is wrong with a command line, without the names of functions.
+func plainUsage(err error) string {
+	var value *pflag.InvalidValueError
+	var unknown *pflag.NotExistError
+	switch {
+	case errors.As(err, &value) && errors.Is(err, strconv.ErrRange):
+		return fmt.Sprintf("--%s %q: out of range", value.GetFlag().Name, value.GetValue())
+	case errors.As(err, &value) && errors.Is(err, strconv.ErrSyntax) && value.GetFlag().Value.Type() != "bool":
+		return fmt.Sprintf("--%s %q: want a number", value.GetFlag().Name, value.GetValue())
+	case errors.As(err, &unknown):
+		return firstLine(err) + "; before a value that begins with - write --"
+	}
+	return firstLine(err)
 }
 
 // firstLine leaves out cobra's suggestions, which take several.

@@ -24,6 +24,9 @@ func (a *app) simCommand() *cobra.Command {
 			if err := o.Check(); err != nil {
 				return &failure{exitUsage, err}
 			}
+			if o.Seeds == 0 {
+				return fail(exitUsage, "seeds: 0, want 1 or more")
+			}
 			if trace {
 				if o.Seeds != 1 {
 					return fail(exitUsage, "--trace tells of one world: add --seeds 1")
