@@ -21,6 +21,7 @@ func TestEveryEndOfATransactionHasItsExitCode(t *testing.T) {
 		{fmt.Errorf("block: %w", client.ErrNotFound), false, 3},
 		{fmt.Errorf("block: %w", client.ErrPruned), false, 3},
 		{fmt.Errorf("block: %w", client.ErrUnavailable), false, 4},
+		{fmt.Errorf("state: %w: %w", client.ErrUnavailable, (&reason.Error{Reason: reason.Unreadable, Err: errors.New("not yet")}).Connect()), false, 3},
 		{&client.Unknown{Cause: context.DeadlineExceeded}, false, 4},
 		{context.DeadlineExceeded, false, 4},
 		{&client.Refused{Reason: reason.NonceUsed}, false, 5},
