@@ -141,6 +141,11 @@ func TestANodeThatDiesAtStartSaysItsLastWords(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(string(n.Home(1)), "dies"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		for _, i := range n.All() {
+			_ = n.Kill(context.Background(), i) // the others run
+		}
+	})
 	err := n.Start(t.Context(), n.All(), thisTest(t))
 	if err == nil || !strings.Contains(err.Error(), "node1 ended") || !strings.Contains(err.Error(), "the disk is on fire") {
 		t.Errorf("%v", err)
