@@ -177,7 +177,12 @@ func (n *Network) end(ctx context.Context, i int, signals ...os.Signal) error {
 		}
 	}
 	return until(ctx, func() (bool, error) {
-		return p.Signal(syscall.Signal(0)) != nil || gone(p.Pid), nil
+		if p.Signal(syscall.Signal(0)) == nil && !gone(p.Pid) {
+			return false, nil
+		}
+		// Who asks next whether the node runs asks for its lock: a start that still saw it would begin nothing.
+		_, runs, err := n.Home(i).running()
+		return !runs, err
 	})
 }
 
