@@ -62,7 +62,6 @@ type slotOfSender struct {
 type pooled struct {
 	request  *message.Request
 	entry    epoch.ReplicaID
-	since    uint64 // tick
 	told     uint64 // tick at which the leader was last told of it, for requests that came in here
 	proposed bool
 	gone     bool
@@ -116,7 +115,7 @@ func (p *pool) add(q *message.Request, entry epoch.ReplicaID, now uint64) (bool,
 		return false, ErrPoolFull
 	}
 	shelf.usage, p.senders[who] = all, one
-	e := &pooled{request: q, entry: entry, since: now, told: now}
+	e := &pooled{request: q, entry: entry, told: now}
 	shelf.fifo = append(shelf.fifo, e)
 	p.slots[place] = append(p.slots[place], e)
 	p.waiting++

@@ -275,6 +275,3 @@ func (n *Network) Home(i int) Home { return homeOf(n.Dir, i) }
 
 // URL is where node i serves clients.
 func (n *Network) URL(i int) string { return "http://" + n.Genesis.Members[i-1].API }
-
-// Key is the file of a client's key.
-func (n *Network) Key(name string) string { return filepath.Join(keysDir(n.Dir), name+".json") }
