@@ -48,6 +48,9 @@ type checkpointVotes struct {
 
 // sayAttested attests headers. Each goes out after the blocks through it are durable: the contract of Effects.
 func (r *Replica) sayAttested(headers []proof.Header) {
+	if r.observes {
+		return
+	}
 	for i := range headers {
 		r.send(&message.Attestation{Seq: headers[i].Seq, Header: headers[i].Digest()})
 	}
@@ -59,6 +62,8 @@ func (r *Replica) onAttestation(m *message.Signed, a *message.Attestation) error
 	if a.Seq <= r.attest.stable.Header.Seq {
 		return errOldAttestation
 	}
+	p := &r.catchup.peers[m.Author-1]
+	p.attested = max(p.attested, a.Seq)
 	r.hear(m, a)
 	r.acknowledge()
 	if r.isCheckpoint(a.Seq) {

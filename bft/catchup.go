@@ -47,10 +47,14 @@ type catchup struct {
 
 type peer struct {
 	status     message.Status
+	attested   epoch.Seq // the highest slot it has attested, and so executed
 	serving    bool   // a Read for it is under way
 	againAt    uint64 // tick at which attestations or a checkpoint were last sent again to it
 	uselessTil uint64 // it claimed what it could not show: not asked before this tick
 }
+
+// height is how far a peer claims to be.
+func (p *peer) height() epoch.Seq { return max(p.status.Delivered, p.attested) }
 
 func (c *catchup) progressed(now uint64) { c.lastMoved = now }
 
@@ -58,7 +62,7 @@ func (c *catchup) progressed(now uint64) { c.lastMoved = now }
 func (c *catchup) behind(delivered epoch.Seq, witnesses int) uint64 {
 	claims := make([]epoch.Seq, len(c.peers))
 	for i := range c.peers {
-		claims[i] = c.peers[i].status.Delivered
+		claims[i] = c.peers[i].height()
 	}
 	slices.SortFunc(claims, func(a, b epoch.Seq) int { return cmp.Compare(b, a) })
 	return uint64(max(claims[witnesses-1], delivered) - delivered)
@@ -106,19 +110,19 @@ func (r *Replica) ask() {
 	if len(r.executing) >= maxExecuting/2 {
 		return
 	}
-	waited := r.ticks-c.lastMoved >= wantAfterTicks
+	waited := r.observes || r.ticks-c.lastMoved >= wantAfterTicks // for an observer nothing else is under way
 	n := epoch.ReplicaID(r.epoch.N())
 	for i := range n {
 		id := (c.last+i)%n + 1
 		p := &c.peers[id-1]
-		if id == r.self || p.status.Delivered <= r.delivered || r.ticks < p.uselessTil {
+		if id == r.self || p.height() <= r.delivered || r.ticks < p.uselessTil {
 			continue
 		}
-		if !waited && p.status.Delivered-r.delivered < farGap {
+		if !waited && p.height()-r.delivered < farGap {
 			continue
 		}
 		c.asked, c.last, c.askedAt = id, id, r.ticks
-		to := min(p.status.Delivered, r.delivered+wantBlocks)
+		to := min(p.height(), r.delivered+wantBlocks)
 		r.sendTo([]epoch.ReplicaID{id}, &message.Want{From: r.delivered + 1, To: to})
 		return
 	}

@@ -17,18 +17,19 @@ type Config struct {
 
 // Replica is one member's mind.
 type Replica struct {
-	self    epoch.ReplicaID
-	notes   bool
-	birth   ordering.Birth
-	epoch   *epoch.Epoch
-	peers   []epoch.ReplicaID // all members but this one
-	order   ordering.Protocol
-	pool    *pool
-	ticks   uint64 // since the start
-	now     int64  // wall clock in ms, as of the last Tick; 0 before the first
-	halted  bool   // a quorum has executed something else: nothing is said any more
-	bundle  bundle // requests on their way into the gossip
-	catchup catchup
+	self     epoch.ReplicaID
+	notes    bool
+	birth    ordering.Birth
+	epoch    *epoch.Epoch
+	peers    []epoch.ReplicaID // all members but this one
+	order    ordering.Protocol
+	pool     *pool
+	ticks    uint64 // since the start
+	now      int64  // wall clock in ms, as of the last Tick; 0 before the first
+	halted   bool   // a quorum has executed something else: nothing is said any more
+	observes bool   // its log is not the one that the epoch names: it follows, and promises nothing
+	bundle   bundle // requests on their way into the gossip
+	catchup  catchup
 
 	// Slots pass through here in order: decided, delivered to the machine, executed.
 	// head.Seq + len(executing) = delivered, and pending holds only slots above delivered.
@@ -175,7 +176,7 @@ func (r *Replica) note(n Note) {
 // propose keeps the pipeline full while this replica leads. Batching has no clock: while D slots are in flight,
 // requests gather, and the next batch takes them all.
 func (r *Replica) propose() {
-	if r.order.Leader() != r.self || r.now == 0 {
+	if r.order.Leader() != r.self || r.observes || r.now == 0 {
 		return
 	}
 	p := &r.epoch.Parameters
@@ -218,6 +219,9 @@ func (r *Replica) Behind() uint64 { return r.catchup.behind(r.delivered, r.epoch
 
 // Halted says that this replica has stopped, because a quorum has executed something else than it.
 func (r *Replica) Halted() bool { return r.halted }
+
+// Observes says that this member has forgotten what it promised: in this epoch it follows, and does not vote.
+func (r *Replica) Observes() bool { return r.observes }
 
 // Pooled is how many requests wait to be executed, and their bytes.
 func (r *Replica) Pooled() (requests, bytes int) { return r.pool.size() }

@@ -16,7 +16,8 @@ import (
 // rests on a batch is useless without it, so past must hold the Bodies of every Accepted slot that is not yet Decided,
 // also of those that the Base only names.
 //
-// What its facts oblige it to have said, it says again: nobody knows which of it ever left, least of all itself. An
+// What its facts oblige it to have said, it says again: nobody knows which of it ever left, least of all itself. If the
+// log was born after the one that the epoch names for this member, the member has forgotten: the replica observes. An
 // error says that past is not the log of a replica of this configuration.
 func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	r := &Replica{
@@ -92,13 +93,10 @@ func (r *Replica) checkIdentity(entered *epoch.Epoch) error {
 		return fmt.Errorf("member %d is not in the genesis", r.self)
 	}
 	m := r.epoch.Member(r.self)
-	switch {
-	case m.Key != r.birth.Key:
+	if m.Key != r.birth.Key {
 		return fmt.Errorf("log: it belongs to key %s, not to member %d's", r.birth.Key, r.self)
-	case m.Incarnation != r.birth.Incarnation:
-		return fmt.Errorf("log: its incarnation is %s, but the genesis names %s for member %d: this log has forgotten what the member promised",
-			r.birth.Incarnation, m.Incarnation, r.self)
 	}
+	r.observes = m.Incarnation != r.birth.Incarnation
 	return nil
 }
 
@@ -122,6 +120,10 @@ func (r *Replica) begin(view epoch.View, facts []ordering.Record, batches map[cr
 		if id := epoch.ReplicaID(i + 1); id != r.self {
 			r.peers = append(r.peers, id)
 		}
+	}
+	if r.observes {
+		r.order = &observer{epoch: r.epoch, view: view, open: r.delivered}
+		return nil
 	}
 	r.order, err = newProtocol(pbft.Start{
 		Self: r.self, Epoch: r.epoch, View: view, Stable: r.attest.stable.Header.Seq, Delivered: r.head.Seq,
