@@ -48,9 +48,9 @@ type catchup struct {
 type peer struct {
 	status     message.Status
 	attested   epoch.Seq // the highest slot it has attested, and so executed
-	serving    bool   // a Read for it is under way
-	againAt    uint64 // tick at which attestations or a checkpoint were last sent again to it
-	uselessTil uint64 // it claimed what it could not show: not asked before this tick
+	serving    bool      // a Read for it is under way
+	againAt    uint64    // tick at which attestations or a checkpoint were last sent again to it
+	uselessTil uint64    // it claimed what it could not show: not asked before this tick
 }
 
 // height is how far a peer claims to be.

@@ -75,8 +75,9 @@ type Node struct {
 	others   sync.WaitGroup // they end when ended is closed
 }
 
-func logDir(home string) string   { return filepath.Join(home, "data", "log") }
-func stateDir(home string) string { return filepath.Join(home, "data", "state") }
+func dataDir(home string) string  { return filepath.Join(home, "data") }
+func logDir(home string) string   { return filepath.Join(dataDir(home), "log") }
+func stateDir(home string) string { return filepath.Join(dataDir(home), "state") }
 
 // Create begins a member's log, and makes it durable. The genesis must name the incarnation. It comes before the
 // member's key is written: a key without its log must never speak.
@@ -88,7 +89,8 @@ func Create(home string, key crypto.PublicKey, incarnation epoch.Incarnation) er
 	return host.Create(store.System(), dir, store.Options{}, key, incarnation)
 }
 
-// Start boots a node and begins to serve. It is ready later: see Ready. It never creates a log.
+// Start boots a node and begins to serve. It is ready later: see Ready. It never makes the log that the genesis names:
+// without it, the node observes.
 func Start(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Logger,
@@ -120,8 +122,8 @@ func (n *Node) open() (err error) {
 		}
 	}()
 	genesis := n.cfg.Genesis
-	if _, err := os.Stat(logDir(n.cfg.Home)); err != nil {
-		return fmt.Errorf("there is no log in %s: this member was not made by init, or has lost what it promised: %w", n.cfg.Home, store.ErrNoLog)
+	if err := n.remember(); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(stateDir(n.cfg.Home), 0o700); err != nil {
 		return err
@@ -228,9 +230,7 @@ func withRemedy(err error) error {
 	var damage *store.DamageError
 	switch {
 	case errors.As(err, &damage):
-		return fmt.Errorf("%w: this member may have forgotten what it promised, and must not vote from this log: bring back its disk", err)
-	case errors.Is(err, store.ErrNoLog):
-		return fmt.Errorf("%w: this member was not made by init, or has lost what it promised: bring back its disk", err)
+		return fmt.Errorf("%w: this member may have forgotten what it promised, and must not vote from this log: bring back its disk, or move the folder data away and start again, to follow without a vote", err)
 	default:
 		return err
 	}

@@ -215,17 +215,6 @@ func TestSameTransactionEverywhereIsOneExecution(t *testing.T) {
 	}
 }
 
-// A key without its log must not speak: start never creates one. // case F2
-func TestStartWithoutLogIsRefused(t *testing.T) {
-	w := newNetwork(t)
-	c := w.config(1)
-	c.Home = filepath.Join(w.dir, "elsewhere")
-
-	if _, err := Start(c); err == nil {
-		t.Fatal("a member without its log has started")
-	}
-}
-
 // Two processes on one folder would sign for one member: the second is refused. // case F20
 func TestSecondNodeOnOneFolderIsRefused(t *testing.T) {
 	w := newNetwork(t)

@@ -45,10 +45,21 @@ type Decision struct {
 	Receipt *proof.Receipt // nil if the attestations that prove it are no longer at hand
 }
 
+// Role is what a node is in the current epoch.
+type Role string
+
+const (
+	// MemberRole takes part: it votes.
+	MemberRole Role = "member"
+	// ObserverRole follows and serves, and has no vote.
+	ObserverRole Role = "observer"
+)
+
 // Status is one moment of a node.
 type Status struct {
 	Chain   crypto.Digest // the genesis digest
 	Node    epoch.ReplicaID
+	Role    Role
 	Mode    epoch.Mode
 	Epoch   uint64 // its number
 	View    epoch.View

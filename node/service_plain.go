@@ -31,7 +31,7 @@ func (s *service) readyz(w http.ResponseWriter, _ *http.Request) {
 func (s *service) status(w http.ResponseWriter, _ *http.Request) {
 	st := s.backend.Status()
 	out := api.Status{
-		Chain: st.Chain.String(), Node: uint32(st.Node), Mode: st.Mode.String(), Epoch: st.Epoch, View: uint64(st.View),
+		Chain: st.Chain.String(), Node: uint32(st.Node), Role: string(st.Role), Mode: st.Mode.String(), Epoch: st.Epoch, View: uint64(st.View),
 		Leader: uint32(st.Leader), Seq: uint64(st.Seq), Stable: uint64(st.Stable), Header: st.Header.String(),
 		State: st.State.String(), Members: make([]api.Member, len(st.Members)), Peers: st.Peers, Ready: st.Ready,
 		Why: st.Why, Version: st.Version, PoolTransactions: st.PoolTransactions, PoolBytes: st.PoolBytes,

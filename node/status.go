@@ -29,10 +29,13 @@ func (n *Node) publish() {
 	s := &snapshot{
 		moved: head.Seq,
 		Status: Status{
-			Chain: e.Chain, Node: n.cfg.Self, Mode: e.Mode, Epoch: e.Number, View: r.View(), Leader: r.Leader(),
+			Chain: e.Chain, Node: n.cfg.Self, Role: MemberRole, Mode: e.Mode, Epoch: e.Number, View: r.View(), Leader: r.Leader(),
 			Seq: head.Seq, Stable: r.Stable().Header.Seq, Header: head.Digest(), State: head.State,
 			Members: e.Members, Version: n.cfg.Version,
 		},
+	}
+	if r.Observes() {
+		s.Role = ObserverRole
 	}
 	s.PoolTransactions, s.PoolBytes = r.Pooled()
 	if old := n.snapshot.p.Load(); old != nil && old.moved == s.moved && s.PoolTransactions > 0 {
@@ -50,6 +53,8 @@ func (n *Node) ready(r *bft.Replica, s *snapshot) (bool, string) {
 	switch {
 	case r.Halted():
 		return false, errDiverged.Error()
+	case r.Observes():
+		return false, "this member's log is not the one that the genesis names, so it has forgotten what it promised: it follows as an observer, and does not vote in this epoch"
 	case s.Peers+1 < e.Quorum():
 		why := fmt.Sprintf("connected to %d of %d members, %d are needed with this one", s.Peers, e.N()-1, e.Quorum())
 		if foreign := n.network.Traffic().Foreign; foreign > 0 {

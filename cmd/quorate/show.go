@@ -79,7 +79,7 @@ func (a *app) statusCommand() *cobra.Command {
 
 // showStatus prints a node's own answer, with the members.
 func (a *app) showStatus(words json.RawMessage) error {
-	if err := a.writeWords(words, []string{"node", "chain", "mode", "epoch", "view", "leader", "seq", "stable", "header", "state",
+	if err := a.writeWords(words, []string{"node", "role", "chain", "mode", "epoch", "view", "leader", "seq", "stable", "header", "state",
 		"peers", "ready", "why", "version"}); err != nil || a.output == "json" {
 		return err
 	}

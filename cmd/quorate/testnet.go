@@ -310,10 +310,17 @@ func (a *app) testnetStartCommand() *cobra.Command {
 		if err := a.startNodes(ctx, n, ids, timeout); err != nil {
 			return err
 		}
+		observers, err := n.Observers(ctx, ids)
+		if err != nil {
+			return err
+		}
 		for _, i := range ids {
 			how := "started"
 			if slices.Contains(before, i) {
 				how = "runs already"
+			}
+			if why, observes := observers[i]; observes {
+				how += ": " + why
 			}
 			a.say("node%d %s", i, how)
 		}

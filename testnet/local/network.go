@@ -54,15 +54,36 @@ func (n *Network) Start(ctx context.Context, ids []int, program Program) error {
 // ErrNotReady says that a node runs, but cannot commit.
 var ErrNotReady = errors.New("is not ready")
 
-// AwaitReady waits until each of these nodes can commit. The error wraps ErrNotReady if ctx ends before, and says which
-// node and why.
+// AwaitReady waits until each of these nodes can commit, or says that it is an observer, which never will. The error wraps
+// ErrNotReady if ctx ends before, and says which node and why.
 func (n *Network) AwaitReady(ctx context.Context, ids []int) error {
 	for _, i := range ids {
+		if s, err := n.statusOf(ctx, i); err == nil && s.Role == observer {
+			continue
+		}
 		if err := n.awaitAnswer(ctx, i, nil, "/readyz"); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// observer is the role of a node that follows and has no vote.
+const observer = "observer"
+
+// Observers are those of the nodes that follow without a vote, by their own word, with what they say of it.
+func (n *Network) Observers(ctx context.Context, ids []int) (map[int]string, error) {
+	found := make(map[int]string)
+	for _, i := range ids {
+		s, err := n.statusOf(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		if s.Role == observer {
+			found[i] = s.Why
+		}
+	}
+	return found, nil
 }
 
 // awaitAnswer waits for a 200 from the node at path. p is its process, if that is ours.
@@ -128,6 +149,7 @@ type NodeStatus struct {
 	P2P   string `json:"p2p"`
 	API   string `json:"api"` // URL
 	// What it says of itself; empty if it does not answer.
+	Role   string `json:"role"`
 	Seq    string `json:"seq"`
 	View   string `json:"view"`
 	Leader uint32 `json:"leader"` // 0: it does not say
@@ -167,7 +189,7 @@ func (n *Network) statusOf(ctx context.Context, i int) (NodeStatus, error) {
 	if json.Unmarshal([]byte(body), &said) != nil {
 		return s, nil
 	}
-	s.State, s.Ready, s.Why = "running", said.Ready, said.Why
+	s.State, s.Role, s.Ready, s.Why = "running", said.Role, said.Ready, said.Why
 	s.Seq, s.View, s.Leader = fmt.Sprint(said.Seq), fmt.Sprint(said.View), said.Leader
 	return s, nil
 }
