@@ -50,6 +50,8 @@ type peer struct {
 	attested   epoch.Seq // the highest slot it has attested, and so executed
 	serving    bool      // a Read for it is under way
 	againAt    uint64    // tick at which attestations or a checkpoint were last sent again to it
+	fetched    int       // bytes of transactions sent to it at its wish, less what it was allowed since
+	fetchedAt  uint64    // tick as of which
 	uselessTil uint64    // it claimed what it could not show: not asked before this tick
 }
 

@@ -68,7 +68,7 @@ func Check(m *message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
 func checkBody(b message.Body, e *epoch.Epoch) ([]*message.Request, error) {
 	switch b := b.(type) {
 	case *message.PrePrepare:
-		return b.Batch.Requests, checkProposal(b, e)
+		return checkProposal(b, e)
 	case *message.Prepare:
 		return nil, checkSlot(b.Seq)
 	case *message.Commit:
@@ -82,6 +82,10 @@ func checkBody(b message.Body, e *epoch.Epoch) ([]*message.Request, error) {
 		return nil, nil
 	case *message.Bundle:
 		return b.Requests, nil
+	case *message.Fetch:
+		return nil, checkSlot(b.Seq)
+	case *message.Bodies:
+		return b.Requests, checkSlot(b.Seq)
 	default:
 		return nil, nil
 	}
@@ -95,20 +99,32 @@ func checkSlot(seq epoch.Seq) error {
 }
 
 // checkProposal judges what may be voted for: a function of the batch and the epoch alone. Whether its transactions
-// will succeed, or were executed before, is an outcome of execution and no ground to withhold a vote.
-func checkProposal(p *message.PrePrepare, e *epoch.Epoch) error {
+// will succeed, or were executed before, is an outcome of execution and no ground to withhold a vote. Of transactions that
+// are only named, each is judged where it comes in, and the batch when it is whole.
+func checkProposal(p *message.PrePrepare, e *epoch.Epoch) ([]*message.Request, error) {
 	if err := checkSlot(p.Seq); err != nil {
-		return err
+		return nil, err
 	}
-	return checkBatch(p.Batch, e)
+	if p.Batch == nil {
+		return nil, checkCount(len(p.Outline.Bodies), e)
+	}
+	return p.Batch.Requests, checkBatch(p.Batch, e)
+}
+
+func checkCount(requests int, e *epoch.Epoch) error {
+	switch {
+	case requests == 0:
+		return errEmptyBatch
+	case requests > int(e.Parameters.BatchRequests):
+		return fmt.Errorf("batch of %d transactions %w, at most %d", requests, ErrTooLarge, e.Parameters.BatchRequests)
+	}
+	return nil
 }
 
 func checkBatch(b *message.Batch, e *epoch.Epoch) error {
-	switch {
-	case len(b.Requests) == 0:
-		return errEmptyBatch
-	case len(b.Requests) > int(e.Parameters.BatchRequests):
-		return fmt.Errorf("batch of %d transactions %w, at most %d", len(b.Requests), ErrTooLarge, e.Parameters.BatchRequests)
+	switch err := checkCount(len(b.Requests), e); {
+	case err != nil:
+		return err
 	case b.Size() > int(e.Parameters.BatchBytes):
 		return fmt.Errorf("batch of %d bytes %w, at most %d", b.Size(), ErrTooLarge, e.Parameters.BatchBytes)
 	}

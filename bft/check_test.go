@@ -45,6 +45,7 @@ func (v *validity) bodies() []message.Body {
 	vote := message.Vote{Seq: 5, Digest: v.batch.Digest()}
 	return []message.Body{
 		&message.PrePrepare{Vote: vote, Batch: v.batch},
+		&message.PrePrepare{Vote: vote, Outline: v.batch.Outline()},
 		&message.Prepare{Vote: vote},
 		&message.Commit{Vote: vote},
 		&message.Attestation{Seq: 4, Header: v.checked.Header.Digest()},
@@ -52,6 +53,8 @@ func (v *validity) bodies() []message.Body {
 		&message.Want{From: 1, To: 64},
 		&message.Have{Blocks: [][]byte{proof.EncodeBlock(v.block)}, Checkpoint: proof.EncodeCheckpoint(v.checked)},
 		&message.Bundle{Requests: v.batch.Requests},
+		&message.Fetch{Seq: 5, Batch: v.batch.Digest(), Missing: []uint16{1}},
+		&message.Bodies{Seq: 5, Batch: v.batch.Digest(), Time: v.batch.Time, Requests: v.batch.Requests[:1]},
 	}
 }
 

@@ -46,6 +46,7 @@ func (r *Replica) onSubmitted(requests []*message.Request) {
 	for _, q := range requests {
 		// The host knows of no end that it has come to: if it was ordered a moment ago, its outcome did not use the nonce.
 		delete(r.pool.done, q.ID())
+		r.offer(q)
 		added, err := r.pool.add(q, r.self, r.ticks)
 		if err != nil {
 			r.out.Answer = append(r.out.Answer, Answer{q, err})
@@ -75,6 +76,7 @@ func (r *Replica) onBundle(entry epoch.ReplicaID, b *message.Bundle) error {
 	}
 	var full error
 	for _, q := range b.Requests {
+		r.offer(q)
 		if _, err := r.pool.add(q, entry, r.ticks); err != nil {
 			full = err
 		}

@@ -22,9 +22,12 @@ type observer struct {
 	open  epoch.Seq // the highest slot known to be decided
 }
 
-func (o *observer) Propose(*message.Batch) bool   { return false }
-func (o *observer) Receive(*message.Signed) error { return errObserver }
-func (o *observer) Tick()                         {}
+func (o *observer) Propose(*message.Batch) bool                       { return false }
+func (o *observer) Receive(*message.Signed) error                     { return errObserver }
+func (o *observer) Accept(epoch.Seq, *message.Batch)                  {}
+func (o *observer) Batch(epoch.Seq) *message.Batch                    { return nil }
+func (o *observer) Voters(epoch.Seq, crypto.Digest) []epoch.ReplicaID { return nil }
+func (o *observer) Tick()                                             {}
 
 func (o *observer) Learned(seq epoch.Seq, _ crypto.Digest) (logged bool) {
 	o.open = max(o.open, seq)

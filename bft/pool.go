@@ -33,6 +33,7 @@ type pool struct {
 	waiting int     // requests that are in no proposal yet
 	bytes   int     // of those
 	slots   map[slotOfSender][]*pooled
+	bodies  map[crypto.Digest]*message.Request // by body digest
 	senders map[sender]usage
 	mine    []*pooled // handed in here, though perhaps through another member before; those that are gone are let go in time
 
@@ -72,6 +73,7 @@ func newPool(members int) *pool {
 	return &pool{
 		queues:   make([]queue, members),
 		slots:    make(map[slotOfSender][]*pooled),
+		bodies:   make(map[crypto.Digest]*message.Request),
 		senders:  make(map[sender]usage),
 		done:     make(map[crypto.Digest]uint64),
 		doneRing: make([]crypto.Digest, 0, 64),
@@ -92,6 +94,9 @@ func slotOf(q *message.Request) slotOfSender { return slotOfSender{q.Sender, q.N
 func (p *pool) holds(q *message.Request) bool {
 	return slices.ContainsFunc(p.slots[slotOf(q)], func(e *pooled) bool { return e.request.ID() == q.ID() })
 }
+
+// named is the request with this body, or nil.
+func (p *pool) named(body crypto.Digest) *message.Request { return p.bodies[body] }
 
 // waits says whether a request is there and, as far as is known here, in no proposal.
 func (p *pool) waits(q *message.Request) bool {
@@ -118,6 +123,7 @@ func (p *pool) add(q *message.Request, entry epoch.ReplicaID, now uint64) (bool,
 	e := &pooled{request: q, entry: entry, told: now}
 	shelf.fifo = append(shelf.fifo, e)
 	p.slots[place] = append(p.slots[place], e)
+	p.bodies[q.Body()] = q
 	p.waiting++
 	p.bytes += q.Size()
 	return true, nil
@@ -170,7 +176,7 @@ func (q *queue) head() *pooled {
 	return q.fifo[0]
 }
 
-// proposed marks what another replica's proposal names, so that it is not told of it again.
+// markProposed marks what another replica's proposal names, so that it is not told of it again.
 func (p *pool) markProposed(requests []*message.Request) {
 	for _, q := range requests {
 		for _, e := range p.slots[slotOf(q)] {
@@ -207,6 +213,7 @@ func (p *pool) executed(requests []*message.Request, ends []End, now uint64) {
 func (p *pool) remove(e *pooled) {
 	size := e.request.Size()
 	e.gone = true
+	delete(p.bodies, e.request.Body())
 	if !e.proposed {
 		p.waiting--
 		p.bytes -= size

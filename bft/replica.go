@@ -29,6 +29,7 @@ type Replica struct {
 	halted   bool   // a quorum has executed something else: nothing is said any more
 	observes bool   // its log is not the one that the epoch names: it follows, and promises nothing
 	bundle   bundle // requests on their way into the gossip
+	gather   gatherings
 	catchup  catchup
 
 	// Slots pass through here in order: decided, delivered to the machine, executed.
@@ -75,8 +76,11 @@ func (r *Replica) advance() {
 		r.noteBound(out.Persist)
 		r.out.Persist = append(r.out.Persist, out.Persist...)
 		r.out.Send = append(r.out.Send, out.Send...)
-		if len(out.Decided) == 0 {
+		if len(out.Proposed) == 0 && len(out.Decided) == 0 {
 			return
+		}
+		for _, p := range out.Proposed {
+			r.onProposed(p)
 		}
 		for _, d := range out.Decided {
 			r.onDecided(d, false)
@@ -114,11 +118,7 @@ func (r *Replica) onReceived(m *message.Signed) error {
 		if r.knowsDecision(b.Seq) {
 			return errDecidedSlot
 		}
-		if err := r.order.Receive(m); err != nil {
-			return err
-		}
-		r.pool.markProposed(b.Batch.Requests)
-		return nil
+		return r.order.Receive(m)
 	case *message.Prepare:
 		if r.knowsDecision(b.Seq) {
 			return errDecidedSlot
@@ -139,6 +139,10 @@ func (r *Replica) onReceived(m *message.Signed) error {
 		return r.onHave(m.Author, b)
 	case *message.Bundle:
 		return r.onBundle(m.Author, b)
+	case *message.Fetch:
+		return r.onFetch(m.Author, b)
+	case *message.Bodies:
+		return r.onBodies(b)
 	default:
 		return errUnknownKind
 	}
@@ -155,6 +159,7 @@ func (r *Replica) onTick(now int64) {
 	r.ticks++
 	r.now = now
 	r.order.Tick()
+	r.tickGatherings()
 	r.flushBundle()
 	r.remindLeader()
 	r.tickCatchup()
@@ -192,6 +197,9 @@ func (r *Replica) propose() {
 		requests := r.pool.take(int(p.BatchRequests), int(p.BatchBytes))
 		invariant.Holds(len(requests) > 0, "a request that waits fits into a batch")
 		batch := message.NewBatch(r.now, requests)
+		if batch.Size() > message.InlineBytes {
+			r.flushBundle() // others must have by gossip what is only named to them
+		}
 		invariant.Holds(r.order.Propose(batch), "a leader with room in its window can propose")
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/quorate/quorate/crypto"
 )
 
-// New is a replica that remembers past: the records of its log from the newest Base on, or all of them. A fact that
-// rests on a batch is useless without it, so past must hold the Bodies of every Accepted slot that is not yet Decided,
-// also of those that the Base only names.
+// New is a replica that remembers past: the records of its log from the newest Base on, or all of them, and with them the
+// Bodies of every Accepted slot that is not yet Decided, also of those that the Base only names. Where damage has taken
+// Bodies, they are fetched from others before anything is said of the slot.
 //
 // What its facts oblige it to have said, it says again: nobody knows which of it ever left, least of all itself. If the
 // log was born after the one that the epoch names for this member, the member has forgotten: the replica observes. An
@@ -25,6 +25,7 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 		epoch:   cfg.Genesis.Epoch(),
 		pending: make(map[epoch.Seq]ordering.Decision),
 		chain:   make(map[epoch.Seq]proof.Header),
+		gather:  gatherings{wants: make(map[crypto.Digest][]place)},
 		head:    cfg.Genesis.Header(),
 	}
 	r.attest.stable = &proof.Checkpoint{Header: cfg.Genesis.Header()}
@@ -60,11 +61,6 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	}
 	if err := r.checkIdentity(entered); err != nil {
 		return nil, Effects{}, err
-	}
-	for _, f := range facts {
-		if a, ok := f.(*ordering.Accepted); ok && a.Seq > r.head.Seq && batches[a.Digest] == nil {
-			return nil, Effects{}, fmt.Errorf("log: slot %d was accepted, but its batch %s is missing", a.Seq, a.Digest.Short())
-		}
 	}
 	if err := r.begin(view, facts, batches); err != nil {
 		return nil, Effects{}, err

@@ -78,7 +78,7 @@ func (n *Node) send(e host.Envelope) {
 		return
 	}
 	class := p2p.Votes
-	if kind == message.KindHave || len(frame) > smallFrame {
+	if kind == message.KindHave || len(frame) > smallFrame { // transactions of an open slot are urgent, unless they are many
 		class = p2p.Bulk
 	}
 	if e.To == nil {

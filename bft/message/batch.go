@@ -28,15 +28,18 @@ type Batch struct {
 
 // NewBatch puts transactions in order.
 func NewBatch(time int64, requests []*Request) *Batch {
-	var w Writer
-	w.buf = make([]byte, 0, 12+len(requests)*crypto.DigestSize)
-	w.U64(uint64(time))
-	w.U32(uint32(len(requests)))
-	for _, q := range requests {
-		body := q.Body()
-		w.Fixed(body[:])
+	b := &Batch{Time: time, Requests: requests}
+	b.digest = b.Outline().Digest()
+	return b
+}
+
+// Outline is the batch by its transactions' names.
+func (b *Batch) Outline() *Outline {
+	bodies := make([]crypto.Digest, len(b.Requests))
+	for i, q := range b.Requests {
+		bodies[i] = q.Body()
 	}
-	return &Batch{Time: time, Requests: requests, digest: crypto.Hash(domainBatch, w.Bytes())}
+	return NewOutline(b.Time, bodies)
 }
 
 // Digest names the batch.

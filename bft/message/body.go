@@ -1,6 +1,7 @@
 package message
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -19,6 +20,8 @@ const (
 	KindWant        Kind = 18
 	KindHave        Kind = 19
 	KindBundle      Kind = 20
+	KindFetch       Kind = 21
+	KindBodies      Kind = 22
 )
 
 // String is the kind's name in logs and captures.
@@ -40,14 +43,13 @@ func (k Kind) String() string {
 		return "have"
 	case KindBundle:
 		return "bundle"
+	case KindFetch:
+		return "fetch"
+	case KindBodies:
+		return "bodies"
 	default:
 		return fmt.Sprintf("kind %d", uint8(k))
 	}
-}
-
-// Bulky says whether messages of this kind may be large, and go apart from the votes.
-func (k Kind) Bulky() bool {
-	return k == KindPrePrepare || k == KindHave || k == KindBundle
 }
 
 // Body is what a member says, apart from who says it, in which epoch.
@@ -78,10 +80,40 @@ func readVote(r *Reader) Vote {
 	return Vote{View: epoch.View(r.U64()), Seq: epoch.Seq(r.U64()), Digest: r.Digest()}
 }
 
-// PrePrepare is the leader's word that it wants its batch at a slot. The batch is attached; its digest is signed.
+// PrePrepare is the leader's word that it wants a batch at a slot. The batch is attached, whole or by the names of its
+// transactions; its digest is signed, so the leader's word is the same either way.
 type PrePrepare struct {
 	Vote
-	Batch *Batch
+	Batch   *Batch   // nil if only named, or detached
+	Outline *Outline // nil if whole, or detached
+}
+
+// InlineBytes is up to which size of its transactions in all a batch is proposed whole. Most transactions of a larger one
+// are with everybody already, by gossip: to send them again would cost the leader n-1 times their bytes.
+const InlineBytes = 16 << 10
+
+// NewPrePrepare proposes a batch in the form that suits its size.
+func NewPrePrepare(v Vote, b *Batch) *PrePrepare {
+	if b.Size() > InlineBytes {
+		return &PrePrepare{Vote: v, Outline: b.Outline()}
+	}
+	return &PrePrepare{Vote: v, Batch: b}
+}
+
+// Time is the batch's.
+func (p *PrePrepare) Time() int64 {
+	if p.Batch != nil {
+		return p.Batch.Time
+	}
+	return p.Outline.Time
+}
+
+// Count is how many transactions the batch has.
+func (p *PrePrepare) Count() int {
+	if p.Batch != nil {
+		return len(p.Batch.Requests)
+	}
+	return len(p.Outline.Bodies)
 }
 
 // Prepare is a backup's promise to stand by the leader's batch.
@@ -138,6 +170,24 @@ type Bundle struct{ Requests []*Request }
 // MaxBundleRequests bounds the transactions of one Bundle.
 const MaxBundleRequests = 2000
 
+// Fetch asks a peer for transactions of a batch that was proposed for a slot.
+type Fetch struct {
+	Seq     epoch.Seq
+	Batch   crypto.Digest
+	Missing []uint16 // their places in the batch, in ascending order; none: the whole batch is wanted
+}
+
+// MaxFetch bounds Fetch.Missing: whoever lacks more asks for all.
+const MaxFetch = 256
+
+// Bodies brings transactions of a batch, in the order of the batch. With all of them and its time it is the batch itself.
+type Bodies struct {
+	Seq      epoch.Seq
+	Batch    crypto.Digest
+	Time     int64 // the batch's
+	Requests []*Request
+}
+
 func (*PrePrepare) Kind() Kind  { return KindPrePrepare }
 func (*Prepare) Kind() Kind     { return KindPrepare }
 func (*Commit) Kind() Kind      { return KindCommit }
@@ -146,8 +196,24 @@ func (*Status) Kind() Kind      { return KindStatus }
 func (*Want) Kind() Kind        { return KindWant }
 func (*Have) Kind() Kind        { return KindHave }
 func (*Bundle) Kind() Kind      { return KindBundle }
+func (*Fetch) Kind() Kind       { return KindFetch }
+func (*Bodies) Kind() Kind      { return KindBodies }
 
-func (p *PrePrepare) attach(w *Writer) { p.Batch.Encode(w) }
+// How a proposal's batch is attached.
+const (
+	formWhole = 1
+	formNamed = 2
+)
+
+func (p *PrePrepare) attach(w *Writer) {
+	if p.Batch != nil {
+		w.U8(formWhole)
+		p.Batch.Encode(w)
+		return
+	}
+	w.U8(formNamed)
+	p.Outline.Encode(w)
+}
 
 func (a *Attestation) encode(w *Writer) {
 	w.U64(uint64(a.Seq))
@@ -193,9 +259,29 @@ func (h *Have) attach(w *Writer) {
 }
 
 func (b *Bundle) encode(w *Writer) { encodeAttached(b, w) }
-func (b *Bundle) attach(w *Writer) {
-	w.U32(uint32(len(b.Requests)))
-	for _, q := range b.Requests {
+func (b *Bundle) attach(w *Writer) { writeRequests(w, b.Requests) }
+
+func (f *Fetch) encode(w *Writer) {
+	w.U64(uint64(f.Seq))
+	w.Fixed(f.Batch[:])
+	w.U32(uint32(len(f.Missing)))
+	for _, i := range f.Missing {
+		w.U16(i)
+	}
+}
+func (*Fetch) attach(*Writer) {}
+
+func (b *Bodies) encode(w *Writer) { encodeAttached(b, w) }
+func (b *Bodies) attach(w *Writer) {
+	w.U64(uint64(b.Seq))
+	w.Fixed(b.Batch[:])
+	w.U64(uint64(b.Time))
+	writeRequests(w, b.Requests)
+}
+
+func writeRequests(w *Writer, requests []*Request) {
+	w.U32(uint32(len(requests)))
+	for _, q := range requests {
 		w.String(q.Bytes())
 	}
 }
@@ -206,11 +292,7 @@ func readBody(k Kind, r *Reader, attached []byte) Body {
 	var b Body
 	switch k {
 	case KindPrePrepare:
-		p := &PrePrepare{Vote: readVote(r), Batch: DecodeBatch(at)}
-		if at.err == nil && p.Batch.Digest() != p.Digest {
-			at.Fail(errAttached)
-		}
-		b = p
+		b = readPrePrepare(r, at)
 	case KindPrepare:
 		b = &Prepare{readVote(r)}
 	case KindCommit:
@@ -226,7 +308,12 @@ func readBody(k Kind, r *Reader, attached []byte) Body {
 		b = readHave(at)
 	case KindBundle:
 		checkAttached(r, at, attached)
-		b = readBundle(at)
+		b = &Bundle{readRequests(at, MaxBundleRequests)}
+	case KindFetch:
+		b = readFetch(r)
+	case KindBodies:
+		checkAttached(r, at, attached)
+		b = &Bodies{Seq: epoch.Seq(at.U64()), Batch: at.Digest(), Time: int64(at.U64()), Requests: readRequests(at, MaxBatchRequests)}
 	default:
 		r.Fail(fmt.Errorf("%s is none", k))
 	}
@@ -270,10 +357,45 @@ func readHave(r *Reader) *Have {
 	return h
 }
 
-func readBundle(r *Reader) *Bundle {
-	b := &Bundle{}
-	n := r.Count(MaxBundleRequests, 4+RequestOverhead)
-	for range n {
+func readPrePrepare(r, at *Reader) *PrePrepare {
+	p := &PrePrepare{Vote: readVote(r)}
+	var digest crypto.Digest
+	switch form := at.U8(); form {
+	case formWhole:
+		if p.Batch = DecodeBatch(at); at.err == nil {
+			digest = p.Batch.Digest()
+		}
+	case formNamed:
+		if p.Outline = DecodeOutline(at); at.err == nil {
+			digest = p.Outline.Digest()
+		}
+	default:
+		at.Fail(fmt.Errorf("form %d is none", form))
+	}
+	if at.err == nil && digest != p.Digest {
+		at.Fail(errAttached)
+	}
+	return p
+}
+
+var errPlaces = errors.New("places are not in ascending order")
+
+func readFetch(r *Reader) *Fetch {
+	f := &Fetch{Seq: epoch.Seq(r.U64()), Batch: r.Digest()}
+	for range r.Count(MaxFetch, 2) {
+		i := r.U16()
+		if n := len(f.Missing); n > 0 && i <= f.Missing[n-1] {
+			r.Fail(errPlaces)
+			break
+		}
+		f.Missing = append(f.Missing, i)
+	}
+	return f
+}
+
+func readRequests(r *Reader, most int) []*Request {
+	var requests []*Request
+	for range r.Count(most, 4+RequestOverhead) {
 		raw := r.String(MaxRequestBytes)
 		if r.err != nil {
 			break
@@ -283,7 +405,7 @@ func readBundle(r *Reader) *Bundle {
 			r.Fail(err)
 			break
 		}
-		b.Requests = append(b.Requests, q)
+		requests = append(requests, q)
 	}
-	return b
+	return requests
 }

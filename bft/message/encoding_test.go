@@ -149,9 +149,11 @@ func TestNumbersThatStandForNothingAreRefused(t *testing.T) {
 func TestAttachmentsOfOthersAreRefused(t *testing.T) {
 	other := NewBatch(1235, []*Request{request(1, "put")})
 	for _, pair := range [][2]Body{
-		{samples()[0], &PrePrepare{Vote{Digest: other.Digest()}, other}},
+		{samples()[0], &PrePrepare{Vote: Vote{Digest: other.Digest()}, Batch: other}},
 		{&Have{Blocks: [][]byte{{1}}}, &Have{Blocks: [][]byte{{2}}}},
 		{&Bundle{[]*Request{request(1, "a")}}, &Bundle{[]*Request{request(1, "b")}}},
+		{samples()[0], &PrePrepare{Vote: Vote{Digest: other.Digest()}, Outline: other.Outline()}},
+		{&Bodies{Requests: []*Request{request(1, "a")}}, &Bodies{Requests: []*Request{request(1, "b")}}},
 	} {
 		m := sign(pair[0])
 		m.Attached = sign(pair[1]).Attached
@@ -169,7 +171,7 @@ func TestDetachedVotesRoundTrip(t *testing.T) {
 		m.EncodeDetached(&w)
 		r := NewReader(w.Bytes())
 		got := ReadDetached(r)
-		if k := b.Kind(); k == KindHave || k == KindBundle {
+		if k := b.Kind(); k == KindHave || k == KindBundle || k == KindBodies {
 			if r.Close() == nil {
 				t.Errorf("%s: was read without what is attached", k)
 			}
@@ -212,7 +214,13 @@ func TestPromisedLengthsAllocateNothing(t *testing.T) {
 		{"count of transactions in a batch", func() error { r := NewReader(huge(8, batch)); DecodeBatch(r); return r.Close() }},
 		{"length of a transaction", func() error { r := NewReader(huge(12, batch)); DecodeBatch(r); return r.Close() }},
 		{"the most transactions, and none there", func() error { r := NewReader(most(MaxBatchRequests)); DecodeBatch(r); return r.Close() }},
-		{"count of transactions in a bundle", func() error { r := NewReader(huge(0, make([]byte, 4))); readBundle(r); return r.Close() }},
+		{"count of transactions in a bundle", func() error {
+			r := NewReader(huge(0, make([]byte, 4)))
+			readRequests(r, MaxBundleRequests)
+			return r.Close()
+		}},
+		{"count of names in an outline", func() error { r := NewReader(huge(8, make([]byte, 12))); DecodeOutline(r); return r.Close() }},
+		{"count of places", func() error { r := NewReader(huge(40, make([]byte, 44))); readFetch(r); return r.Close() }},
 		{"count of blocks", func() error { r := NewReader(huge(0, make([]byte, 4))); readHave(r); return r.Close() }},
 		{"count of phases", func() error {
 			r := NewReader(huge(32, status[signedHead:]))
@@ -271,7 +279,7 @@ func TestSignedBytesNameWhatTheyAreFor(t *testing.T) {
 	add("another author", 3, &Prepare{vote}, same)
 	add("an author that overflows", 2+256, &Prepare{vote}, same)
 	add("another kind", 2, &Commit{vote}, same)
-	add("a proposal", 2, &PrePrepare{vote, NewBatch(0, nil)}, same)
+	add("a proposal", 2, &PrePrepare{Vote: vote, Batch: NewBatch(0, nil)}, same)
 	add("another view", 2, &Prepare{Vote{2, 2, vote.Digest}}, same)
 	add("another slot", 2, &Prepare{Vote{1, 3, vote.Digest}}, same)
 	add("view and slot swapped", 2, &Prepare{Vote{2, 1, vote.Digest}}, same)
@@ -312,7 +320,7 @@ func TestLargestNumbersRoundTrip(t *testing.T) {
 	for _, b := range []Body{
 		&Prepare{vote}, &Commit{vote}, &Attestation{Seq: top}, &Want{top, top},
 		&Status{View: top, Delivered: top, Acknowledged: top, Stable: top},
-		&PrePrepare{Vote{View: top, Seq: top, Digest: NewBatch(-1, nil).Digest()}, NewBatch(-1, nil)},
+		&PrePrepare{Vote: Vote{View: top, Seq: top, Digest: NewBatch(-1, nil).Digest()}, Batch: NewBatch(-1, nil)},
 	} {
 		m := Sign(testScheme, key(2), testEpoch(), 1<<32-1, b)
 		got, err := Decode(encode(m))

@@ -36,7 +36,8 @@ func samples() []Body {
 	batch := NewBatch(1234, []*Request{request(1, "put"), request(2, "")})
 	vote := Vote{View: 3, Seq: 7, Digest: batch.Digest()}
 	return []Body{
-		&PrePrepare{vote, batch},
+		&PrePrepare{Vote: vote, Batch: batch},
+		&PrePrepare{Vote: vote, Outline: batch.Outline()},
 		&Prepare{vote},
 		&Commit{vote},
 		&Attestation{Seq: 64, Header: crypto.Hash("test/header")},
@@ -47,6 +48,10 @@ func samples() []Body {
 		&Have{},
 		&Bundle{batch.Requests},
 		&Bundle{},
+		&Fetch{Seq: 7, Batch: batch.Digest(), Missing: []uint16{0, 3, 9_999}},
+		&Fetch{},
+		&Bodies{Seq: 7, Batch: batch.Digest(), Time: -1, Requests: batch.Requests},
+		&Bodies{},
 	}
 }
 

@@ -16,6 +16,12 @@ type Protocol interface {
 	Propose(*message.Batch) bool
 	// Receive takes in a checked message of an ordering kind. An error says why it was of no use; it is never fatal.
 	Receive(*message.Signed) error
+	// Accept says that the batch of a Proposal is in hand, and may be voted for. One that is of no use any more is ignored.
+	Accept(epoch.Seq, *message.Batch)
+	// Batch is the one accepted at a slot above the stable checkpoint, or nil.
+	Batch(epoch.Seq) *message.Batch
+	// Voters are the members known to stand by a batch at a slot, its proposer first.
+	Voters(epoch.Seq, crypto.Digest) []epoch.ReplicaID
 	// Tick says that an interval of 10 ms has passed.
 	Tick()
 	// Learned says that a slot's decision has come by proof from elsewhere: it needs no more votes. The answer is
@@ -43,9 +49,18 @@ type Protocol interface {
 
 // Output is what a protocol wants done. Persist comes first: see bft.Effects.
 type Output struct {
-	Persist []Record
-	Send    []message.Outgoing
-	Decided []Decision
+	Persist  []Record
+	Send     []message.Outgoing
+	Proposed []Proposal
+	Decided  []Decision
+}
+
+// Proposal is a batch that a slot waits for: proposed by the leader, or accepted before and lost since. The protocol votes
+// for it, or goes on with it, once Accept brings it whole.
+type Proposal struct {
+	message.Vote
+	Batch   *message.Batch   // nil: its transactions are not all at hand
+	Outline *message.Outline // nil: of the batch only the digest is known, unless Batch is there
 }
 
 // Decision is a slot's batch with the proof that it was decided.

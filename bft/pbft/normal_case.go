@@ -13,8 +13,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/crypto"
 )
 
 var (
@@ -30,7 +32,7 @@ func (in *Instance) Propose(b *message.Batch) bool {
 	}
 	s := in.open(in.next)
 	in.accept(s, &ordering.Accepted{Vote: message.Vote{View: in.view, Seq: in.next, Digest: b.Digest()}}, b)
-	in.send(&message.PrePrepare{Vote: s.vote(), Batch: b})
+	in.send(message.NewPrePrepare(s.vote(), b))
 	return true
 }
 
@@ -48,26 +50,74 @@ func (in *Instance) Receive(m *message.Signed) error {
 	}
 }
 
-// onPrePrepare takes the leader at its word.
+// onPrePrepare takes the leader at its word. It is voted for when its transactions are at hand: see Accept.
 func (in *Instance) onPrePrepare(m *message.Signed, p *message.PrePrepare) error {
 	s, err := in.openSlot(p.Vote)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case m.Author != in.Leader():
+	}
+	if m.Author != in.Leader() {
 		return errNotLeader
-	case s.accepted != nil && s.digest() != p.Digest:
+	}
+	if v, ok := s.proposed(); ok && v.Digest != p.Digest {
 		return ordering.ErrEquivocation
-	case s.proposal != nil:
+	}
+	if s.proposal != nil {
 		return ordering.ErrAgain
 	}
 	s.proposal = m
 	if s.accepted == nil {
-		in.accept(s, &ordering.Accepted{Vote: p.Vote, Proposal: m}, p.Batch)
-		in.send(&message.Prepare{Vote: p.Vote})
+		in.out.Proposed = append(in.out.Proposed, ordering.Proposal{Vote: p.Vote, Batch: p.Batch, Outline: p.Outline})
+		return nil
 	}
 	in.advance(s)
 	return nil
+}
+
+// Accept says that the batch of a proposal is in hand. A backup then stands by it; whoever had accepted it before, and lost
+// its transactions to a damaged log, says again what it has said.
+func (in *Instance) Accept(seq epoch.Seq, b *message.Batch) {
+	s := in.at(seq)
+	if s == nil || s.batch != nil || s.phase == message.Decided {
+		return
+	}
+	v, ok := s.proposed()
+	if !ok || v.Digest != b.Digest() {
+		return
+	}
+	if s.accepted == nil {
+		in.accept(s, &ordering.Accepted{Vote: v, Proposal: s.proposal}, b)
+		in.send(&message.Prepare{Vote: v})
+	} else {
+		s.batch = b
+		in.out.Persist = append(in.out.Persist, &ordering.Bodies{Batch: b})
+		in.sayAgain(s)
+	}
+	in.advance(s)
+}
+
+// Batch is the one accepted at a slot.
+func (in *Instance) Batch(seq epoch.Seq) *message.Batch {
+	if s := in.at(seq); s != nil {
+		return s.batch
+	}
+	return nil
+}
+
+// Voters are the members known to stand by a batch: its proposer, then the backups that have said Prepare.
+func (in *Instance) Voters(seq epoch.Seq, digest crypto.Digest) []epoch.ReplicaID {
+	s := in.at(seq)
+	if s == nil {
+		return nil
+	}
+	var voters []epoch.ReplicaID
+	if v, ok := s.proposed(); ok && v.Digest == digest {
+		voters = append(voters, in.epoch.Leader(v.View))
+	}
+	for _, m := range s.prepares.For(digest, in.epoch.N()) {
+		voters = append(voters, m.Author)
+	}
+	return voters
 }
 
 // onPrepare counts a backup's promise to stand by the leader's batch.
@@ -123,7 +173,8 @@ func (in *Instance) accept(s *slot, fact *ordering.Accepted, b *message.Batch) {
 	in.out.Persist = append(in.out.Persist, &ordering.Bodies{Batch: b}, fact)
 }
 
-// advance follows the consequences until nothing changes.
+// advance follows the consequences until nothing changes. Without the batch there are none: nobody votes for, or decides,
+// what he could not give to others.
 func (in *Instance) advance(s *slot) {
 	if in.prepares(s) {
 		s.prepared = &ordering.Prepared{Vote: s.vote(), Prepares: in.prepareCertificate(s)}
@@ -143,14 +194,14 @@ func (in *Instance) advance(s *slot) {
 // prepares says whether the slot becomes prepared now: the leader and enough backups for a quorum stand by one batch
 // (§4.2). No two batches can be prepared at a slot in a view: two quorums share a correct member, who stood by one.
 func (in *Instance) prepares(s *slot) bool {
-	return s.phase == message.Accepted && s.proposal != nil &&
+	return s.phase == message.Accepted && s.proposal != nil && s.batch != nil &&
 		1+s.prepares.Count(s.digest()) >= in.epoch.Quorum()
 }
 
 // decides says whether the slot becomes decided now. The commits of a quorum are enough, whether or not this replica
 // has seen the prepares behind them: a correct member among them has, and has them in its log.
 func (in *Instance) decides(s *slot) bool {
-	return s.accepted != nil && s.phase != message.Decided && s.commits.Count(s.digest()) >= in.epoch.Quorum()
+	return s.batch != nil && s.phase != message.Decided && s.commits.Count(s.digest()) >= in.epoch.Quorum()
 }
 
 // prepareCertificate is a quorum's word for the batch, in order of the members' numbers.
@@ -173,11 +224,11 @@ func (in *Instance) restoreAccepted(f *ordering.Accepted, b *message.Batch) {
 		return
 	}
 	s.phase = message.Accepted
-	if in.Leader() == in.self {
-		in.send(&message.PrePrepare{Vote: f.Vote, Batch: b})
+	if b == nil {
+		in.out.Proposed = append(in.out.Proposed, ordering.Proposal{Vote: f.Vote})
 		return
 	}
-	in.send(&message.Prepare{Vote: f.Vote})
+	in.sayAgain(s)
 }
 
 // restorePrepared takes up a fact from the log; the one it rests on came before it.
@@ -191,5 +242,19 @@ func (in *Instance) restorePrepared(f *ordering.Prepared) {
 		return
 	}
 	s.phase = message.Prepared
-	in.send(&message.Commit{Vote: f.Vote})
+	if s.batch != nil {
+		in.send(&message.Commit{Vote: f.Vote})
+	}
+}
+
+// sayAgain says what the facts of a slot oblige this replica to have said: nobody knows whether it ever left.
+func (in *Instance) sayAgain(s *slot) {
+	if in.Leader() == in.self {
+		in.send(message.NewPrePrepare(s.vote(), s.batch))
+	} else {
+		in.send(&message.Prepare{Vote: s.vote()})
+	}
+	if s.prepared != nil {
+		in.send(&message.Commit{Vote: s.vote()})
+	}
 }

@@ -33,7 +33,7 @@ type Start struct {
 	Stable    epoch.Seq
 	Delivered epoch.Seq
 	Facts     []ordering.Record                // from the log: what this replica has bound itself to
-	Batches   map[crypto.Digest]*message.Batch // that Facts name, of slots above Delivered
+	Batches   map[crypto.Digest]*message.Batch // that Facts name, of slots above Delivered; what is missing is asked for
 }
 
 // New takes part in a view. What the facts oblige this replica to have said, it says again.

@@ -10,7 +10,7 @@ import (
 // slot is one sequence number on its way through the three phases (§4.2).
 //
 // Its phase only ever rises: Empty, Accepted, Prepared, Decided. What it says to others rests on accepted and
-// prepared, which are in the log before anything is sent.
+// prepared, which are in the log before anything is sent. Between proposal and accepted, transactions may be missing.
 type slot struct {
 	seq   epoch.Seq
 	phase message.Phase
@@ -19,8 +19,8 @@ type slot struct {
 	helpAt []int // by member: the age from which it may be sent again what it lacks; nil: nobody was yet
 
 	proposal *message.Signed // the leader's PrePrepare; at the leader itself, once it has come back signed
-	batch    *message.Batch
-	prepares ordering.Tally // of backups; the leader's word is its proposal
+	batch    *message.Batch  // what was accepted; nil as well if a damaged log has lost it
+	prepares ordering.Tally  // of backups; the leader's word is its proposal
 	commits  ordering.Tally
 
 	accepted *ordering.Accepted // facts in this replica's log
@@ -29,6 +29,18 @@ type slot struct {
 
 // digest is that of the accepted batch.
 func (s *slot) digest() crypto.Digest { return s.accepted.Digest }
+
+// proposed is what the leader has proposed in this view, accepted or not.
+func (s *slot) proposed() (message.Vote, bool) {
+	switch {
+	case s.accepted != nil:
+		return s.accepted.Vote, true
+	case s.proposal != nil:
+		return s.proposal.Body.(*message.PrePrepare).Vote, true
+	default:
+		return message.Vote{}, false
+	}
+}
 
 // vote is what this replica says about the slot.
 func (s *slot) vote() message.Vote { return s.accepted.Vote }

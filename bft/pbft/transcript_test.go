@@ -19,11 +19,15 @@ import (
 //
 //	new n=N self=I [window=L]               an instance; members are 1 to N, and 1 leads view 0
 //	propose B                               offers batch B
-//	pre-prepare|prepare|commit from=I seq=S batch=B [view=V]
+//	pre-prepare|prepare|commit from=I seq=S batch=B [view=V] [named]
+//	                                        a proposal that is named comes without its transactions;
+//	                                        the transactions of any other are at hand at once
+//	accept seq=S batch=B                    the transactions of a proposal have come
 //	own                                     what was sent to all since the last own, signed, comes back
 //	tick N · learned seq=S batch=B · delivered S · stable S
 //	help peer=I delivered=S [progress=(…)]  as from the peer's Status; phases e a p d
-//	restart                                 another instance from the log alone
+//	restart [lost=B]                        another instance from the log alone, which has lost the bodies of B
+//	voters seq=S batch=B                    who is known to stand by it
 //	look                                    what the instance says of itself
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -97,7 +101,11 @@ func (w *world) turn(d *datadriven.TestData) string {
 	case "help":
 		w.help(d)
 	case "restart":
-		w.restart()
+		w.restart(arg(d, "lost"))
+	case "accept":
+		w.in.Accept(w.seq(d), w.batch(arg(d, "batch")))
+	case "voters":
+		said = fmt.Sprintf("%v\n", w.in.Voters(w.seq(d), w.batch(arg(d, "batch")).Digest()))
 	case "look":
 		said = fmt.Sprintf("view %d, led by %d, open up to %d, progress %s\n",
 			w.in.View(), w.in.Leader(), w.in.Open(), phases(w.in.Progress()))
@@ -125,7 +133,7 @@ func (w *world) begin(n int, self epoch.ReplicaID, window uint32) {
 }
 
 // restart is from what the log holds; batches come from their Bodies.
-func (w *world) restart() {
+func (w *world) restart(lost string) {
 	batches := make(map[crypto.Digest]*message.Batch)
 	var facts []ordering.Record
 	for _, rec := range w.log {
@@ -134,7 +142,9 @@ func (w *world) restart() {
 			w.t.Fatal(err)
 		}
 		if b, ok := rec.(*ordering.Bodies); ok {
-			batches[b.Batch.Digest()] = b.Batch
+			if w.name(b.Batch.Digest()) != lost {
+				batches[b.Batch.Digest()] = b.Batch
+			}
 		} else {
 			facts = append(facts, rec)
 		}
@@ -169,6 +179,17 @@ func (w *world) help(d *datadriven.TestData) {
 func (w *world) take() string {
 	var b strings.Builder
 	out := w.in.Take()
+	for _, p := range out.Proposed {
+		if p.Batch == nil {
+			fmt.Fprintf(&b, "wait for the transactions of %s, named: %v\n", w.vote(p.Vote), p.Outline != nil)
+			continue
+		}
+		w.in.Accept(p.Seq, p.Batch)
+		more := w.in.Take()
+		out.Persist = append(out.Persist, more.Persist...)
+		out.Send = append(out.Send, more.Send...)
+		out.Decided = append(out.Decided, more.Decided...)
+	}
 	for _, rec := range out.Persist {
 		w.log = append(w.log, rec)
 		switch rec := rec.(type) {
@@ -249,6 +270,9 @@ func (w *world) message(d *datadriven.TestData) *message.Signed {
 	from := epoch.ReplicaID(number(w.t, arg(d, "from")))
 	switch d.Cmd {
 	case "pre-prepare":
+		if slices.ContainsFunc(d.CmdArgs, func(a datadriven.CmdArg) bool { return a.Key == "named" }) {
+			return w.sign(from, &message.PrePrepare{Vote: v, Outline: batch.Outline()})
+		}
 		return w.sign(from, &message.PrePrepare{Vote: v, Batch: batch})
 	case "prepare":
 		return w.sign(from, &message.Prepare{Vote: v})

@@ -133,6 +133,8 @@ func messageVectors(t *testing.T) (vectors []vector) {
 		input in
 	}{
 		{&message.PrePrepare{Vote: vote, Batch: b}, in{"view": "3", "seq": "7", "batch": hexed(w.Bytes())}},
+		{&message.PrePrepare{Vote: vote, Outline: b.Outline()}, in{"view": "3", "seq": "7", "time": num(b.Time), "body_digests": []string{
+			b.Requests[0].Body().String(), b.Requests[1].Body().String()}}},
 		{&message.Prepare{Vote: vote}, input},
 		{&message.Commit{Vote: vote}, input},
 		{attestation(h), in{"seq": num(h.Seq), "header_digest": h.Digest().String()}},
@@ -141,6 +143,9 @@ func messageVectors(t *testing.T) (vectors []vector) {
 		{&message.Want{From: 5, To: 36}, in{"from": "5", "to": "36"}},
 		{&message.Have{Blocks: [][]byte{{1, 2, 3}}, Checkpoint: []byte{4, 5}}, in{"blocks": []string{"010203"}, "checkpoint": "0405"}},
 		{&message.Bundle{Requests: b.Requests[:1]}, in{"transactions": []string{hexed(b.Requests[0].Bytes())}}},
+		{&message.Fetch{Seq: 7, Batch: b.Digest(), Missing: []uint16{1}}, in{"seq": "7", "batch_digest": b.Digest().String(), "missing": []int{1}}},
+		{&message.Bodies{Seq: 7, Batch: b.Digest(), Time: b.Time, Requests: b.Requests[1:]}, in{"seq": "7", "batch_digest": b.Digest().String(),
+			"time": num(b.Time), "transactions": []string{hexed(b.Requests[1].Bytes())}}},
 	} {
 		m := message.Sign(crypto.Ed25519(), keys[2], e, 2, c.body)
 		if !crypto.Ed25519().Verify(m.Claim(e)) {
@@ -153,8 +158,12 @@ func messageVectors(t *testing.T) (vectors []vector) {
 		for k, v := range c.input {
 			whole[k] = v
 		}
+		name := c.body.Kind().String()
+		if p, ok := c.body.(*message.PrePrepare); ok && p.Outline != nil {
+			name += ", by names"
+		}
 		vectors = append(vectors, vector{
-			Name: c.body.Kind().String(), Input: whole,
+			Name: name, Input: whole,
 			Bytes: map[string]string{
 				"signed": hexed(m.Bytes), "signature": m.Signature.String(), "attached": hexed(m.Attached), "wire": hexed(wire.Bytes()),
 			},

@@ -110,16 +110,27 @@ func sizeOf(e *bft.Effects) int {
 	for _, o := range e.Send {
 		switch b := o.Body.(type) {
 		case *message.PrePrepare:
-			n += b.Batch.Size()
+			if b.Batch != nil {
+				n += b.Batch.Size()
+			} else {
+				n += len(b.Outline.Bodies) * crypto.DigestSize
+			}
 		case *message.Have:
 			for _, block := range b.Blocks {
 				n += len(block)
 			}
 		case *message.Bundle:
-			for _, q := range b.Requests {
-				n += q.Size()
-			}
+			n += bytesOf(b.Requests)
+		case *message.Bodies:
+			n += bytesOf(b.Requests)
 		}
+	}
+	return n
+}
+
+func bytesOf(requests []*message.Request) (n int) {
+	for _, q := range requests {
+		n += q.Size()
 	}
 	return n
 }
@@ -237,7 +248,7 @@ func (c *Checker) Message(frame []byte, from epoch.ReplicaID) (*message.Signed, 
 		if from != Gossiped && from != m.Author {
 			return nil, fmt.Errorf("%s: %w", kind, errRelayed)
 		}
-	case message.KindStatus, message.KindWant, message.KindHave:
+	case message.KindStatus, message.KindWant, message.KindHave, message.KindFetch, message.KindBodies:
 		if from != m.Author {
 			return nil, fmt.Errorf("%s: %w", kind, errRelayed)
 		}

@@ -67,7 +67,7 @@ func (w *World) tellSent(n *node, m *message.Signed) {
 	}
 	switch b := m.Body.(type) {
 	case *message.PrePrepare:
-		w.tell(n, "proposes batch %s at slot %d, %d transactions", b.Digest.Short(), b.Seq, len(b.Batch.Requests))
+		w.tell(n, "proposes batch %s at slot %d, %d transactions", b.Digest.Short(), b.Seq, b.Count())
 	case *message.Prepare:
 		w.tell(n, "prepares slot %d (batch %s)", b.Seq, b.Digest.Short())
 	case *message.Commit:
