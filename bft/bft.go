@@ -35,6 +35,9 @@ type (
 		Blocks     []*proof.Block    // a run from the first one asked for; as many as are there, and fit
 		Checkpoint *proof.Checkpoint // the newest one among them, if there is one
 	}
+
+	// Lost says of which blocks this replica's own store can no longer read the batches: the disk has damaged them.
+	Lost struct{ Seqs []epoch.Seq }
 )
 
 func (Tick) event()      {}
@@ -42,6 +45,7 @@ func (Received) event()  {}
 func (Submitted) event() {}
 func (Executed) event()  {}
 func (Found) event()     {}
+func (Lost) event()      {}
 
 // TickMillis is the interval between two Ticks, in ms.
 const TickMillis = 10
@@ -145,9 +149,15 @@ type (
 	}
 	// StableAt is that a checkpoint became stable.
 	StableAt struct{ Seq epoch.Seq }
+	// MendedBlock is that a peer has supplied the batch of a block that was lost here.
+	MendedBlock struct {
+		Seq  epoch.Seq
+		From epoch.ReplicaID
+	}
 )
 
 func (Unused) note()      {}
 func (BoundTo) note()     {}
 func (DecidedSlot) note() {}
 func (StableAt) note()    {}
+func (MendedBlock) note() {}

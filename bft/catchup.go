@@ -198,15 +198,21 @@ func (r *Replica) onFound(f Found) {
 
 // onHave takes in blocks and checkpoints, whose certificates Check has found valid.
 func (r *Replica) onHave(from epoch.ReplicaID, h *message.Have) error {
-	before := r.delivered
+	before, mended := r.delivered, 0
 	for _, raw := range h.Blocks {
 		seq := proof.ReadHeader(message.NewReader(raw)).Seq
-		if !r.lacks(seq) {
+		lost := r.lost(seq)
+		if !lost && !r.lacks(seq) {
 			continue // not worth taking apart
 		}
 		b, err := proof.DecodeBlock(raw)
 		if err != nil {
 			return err
+		}
+		if lost {
+			r.mended(from, b)
+			mended++
+			continue
 		}
 		r.learn(b)
 	}
@@ -218,8 +224,8 @@ func (r *Replica) onHave(from epoch.ReplicaID, h *message.Have) error {
 		}
 		r.onCheckpoint(c)
 	}
-	if len(h.Blocks) == 0 && len(h.Checkpoint) > 0 {
-		return nil // not what was asked for
+	if len(h.Blocks) == 0 && len(h.Checkpoint) > 0 || mended > 0 && r.delivered == before {
+		return nil // not what catching up has asked for
 	}
 	c := &r.catchup
 	if c.asked == from {

@@ -31,6 +31,7 @@ type Replica struct {
 	bundle   bundle // requests on their way into the gossip
 	gather   gatherings
 	catchup  catchup
+	mend     mending
 
 	// Slots pass through here in order: decided, delivered to the machine, executed.
 	// head.Seq + len(executing) = delivered, and pending holds only slots above delivered.
@@ -63,6 +64,8 @@ func (r *Replica) Step(e Event) Effects {
 		r.onExecuted(e.Outcomes)
 	case Found:
 		r.onFound(e)
+	case Lost:
+		r.onLost(e.Seqs)
 	}
 	r.advance()
 	return r.take()
@@ -163,6 +166,7 @@ func (r *Replica) onTick(now int64) {
 	r.flushBundle()
 	r.remindLeader()
 	r.tickCatchup()
+	r.tickMending()
 }
 
 // send says b to all members, this replica included.

@@ -96,6 +96,8 @@ func (n *Node) report(notes []bft.Note) {
 			n.log.Debug("message of no use", "kind", note.Kind, "member", note.Author, "reason", note.Reason)
 		case bft.StableAt:
 			n.log.Debug("checkpoint is stable", "seq", note.Seq)
+		case bft.MendedBlock:
+			n.log.Info("a block that the disk had damaged is whole again", "seq", note.Seq, "from", note.From)
 		case bft.DecidedSlot:
 			n.log.Debug("decided", "seq", note.Seq, "batch", note.Batch.Short(), "learned", note.Learned)
 		}
