@@ -350,3 +350,45 @@ func TestProposalFarAheadIsHeld(t *testing.T) {
 		t.Errorf("when a correct member stands by it: voted by %v", votes)
 	}
 }
+
+// A member's bundle that another has kept, and gossips again when it is long decided, is not ordered again.
+//
+// case D1, A7; taking a bundle of any age turns it red: the network orders it a second time, in its author's share.
+func TestBundleOfLongAgoIsNotTakenAgain(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	var kept *message.Signed
+	c.drop = func(from, _ epoch.ReplicaID, m *message.Signed) bool {
+		if b, ok := m.Body.(*message.Bundle); ok && from == 2 && len(b.Requests) > 0 && kept == nil {
+			kept = m
+		}
+		return false
+	}
+	c.submit(2, 2)
+	c.load(20) // more than a window
+	c.tick(20)
+	if kept == nil {
+		t.Fatal("no bundle was seen")
+	}
+	for i := range c.nodes { // whoever restarts knows nothing of executed requests
+		c.start(c.nodes[i])
+		c.run()
+	}
+	c.tick(20)
+	before := c.node(1).replica.Head().Seq
+
+	for _, x := range c.nodes {
+		if x.id != 2 {
+			c.post(4, x.id, Received{kept})
+		}
+	}
+	c.run()
+	c.tick(100)
+
+	if after := c.node(1).replica.Head().Seq; after != before {
+		t.Errorf("%d slots for what was decided long ago", after-before)
+	}
+	if n, _ := c.node(1).replica.Pooled(); n != 0 {
+		t.Errorf("%d requests in the leader's pool", n)
+	}
+}

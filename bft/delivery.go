@@ -66,7 +66,7 @@ func (r *Replica) onExecuted(outcomes []Outcome) {
 		r.head = h
 		r.chain[h.Seq] = h
 		invariant.Holds(len(o.Ends) == len(d.Batch.Requests), "the machine says of every request how it ended")
-		r.pool.executed(d.Batch.Requests, o.Ends, r.ticks)
+		r.pool.executed(d.Batch.Requests, o.Ends)
 		if r.isCheckpoint(h.Seq) {
 			attested = append(attested, h)
 		}

@@ -20,6 +20,7 @@ const (
 var (
 	errUnknownKind = errors.New("of a kind that nobody here takes")
 	errDecidedSlot = errors.New("slot is decided")
+	errOldBundle   = errors.New("bundle of long ago")
 )
 
 // bundle gathers requests for the gossip.
@@ -69,10 +70,14 @@ func (r *Replica) onSubmitted(requests []*message.Request) {
 	r.tellLeader(direct)
 }
 
-// onBundle takes in what another member's clients have handed to it.
+// onBundle takes in what another member's clients have handed to it. One from more than a window ago is somebody's who has
+// kept it: what was in it is decided, or its author has said it again.
 func (r *Replica) onBundle(entry epoch.ReplicaID, b *message.Bundle) error {
 	if entry == r.self {
 		return nil // what came in here is in the pool already
+	}
+	if r.head.Seq > b.Head && r.head.Seq-b.Head > epoch.Seq(r.epoch.Parameters.Window) {
+		return errOldBundle
 	}
 	var full error
 	for _, q := range b.Requests {
@@ -92,13 +97,13 @@ func (r *Replica) tellLeader(requests []*message.Request) {
 	var b bundle
 	for _, q := range requests {
 		if !b.takes(q) {
-			r.sendTo([]epoch.ReplicaID{r.order.Leader()}, &message.Bundle{Requests: b.requests})
+			r.sendTo([]epoch.ReplicaID{r.order.Leader()}, &message.Bundle{Head: r.head.Seq, Requests: b.requests})
 			b = bundle{}
 		}
 		b.add(q)
 	}
 	if len(b.requests) > 0 {
-		r.sendTo([]epoch.ReplicaID{r.order.Leader()}, &message.Bundle{Requests: b.requests})
+		r.sendTo([]epoch.ReplicaID{r.order.Leader()}, &message.Bundle{Head: r.head.Seq, Requests: b.requests})
 	}
 }
 
@@ -107,7 +112,7 @@ func (r *Replica) flushBundle() {
 		return
 	}
 	r.out.Send = append(r.out.Send, message.Outgoing{
-		Body: &message.Bundle{Requests: r.bundle.requests}, Epoch: r.epoch.ID, Way: message.Gossip,
+		Body: &message.Bundle{Head: r.head.Seq, Requests: r.bundle.requests}, Epoch: r.epoch.ID, Way: message.Gossip,
 	})
 	r.bundle = bundle{}
 }

@@ -19,10 +19,9 @@ const (
 	// A sender's part of the share of each member that its requests come through: one client cannot crowd out the rest.
 	senderPart = 8
 
-	// How many executed requests are remembered, and for how many ticks, so that a late copy is not proposed again.
-	// That would do no harm: the second is a duplicate in its block. It would only waste a place.
+	// How many executed requests are remembered, so that a late copy is not proposed again. That would do no harm: the
+	// second is a duplicate in its block. It would only waste a place.
 	doneRequests = 1 << 16
-	doneTicks    = 200
 )
 
 // pool holds requests until they are executed: each member through which requests come has an equal share of it, and
@@ -37,7 +36,7 @@ type pool struct {
 	senders map[sender]usage
 	mine    []*pooled // handed in here, though perhaps through another member before; those that are gone are let go in time
 
-	done     map[crypto.Digest]uint64 // id of an executed request, and the tick it was executed at
+	done     map[crypto.Digest]struct{} // ids of executed requests
 	doneRing []crypto.Digest
 	donePos  int
 }
@@ -75,7 +74,7 @@ func newPool(members int) *pool {
 		slots:    make(map[slotOfSender][]*pooled),
 		bodies:   make(map[crypto.Digest]*message.Request),
 		senders:  make(map[sender]usage),
-		done:     make(map[crypto.Digest]uint64),
+		done:     make(map[crypto.Digest]struct{}),
 		doneRing: make([]crypto.Digest, 0, 64),
 	}
 }
@@ -103,10 +102,10 @@ func (p *pool) waits(q *message.Request) bool {
 	return slices.ContainsFunc(p.slots[slotOf(q)], func(e *pooled) bool { return e.request.ID() == q.ID() && !e.proposed })
 }
 
-// add takes in a request that came through entry. It is false if the request is there already, or was executed a
-// moment ago; an error says that there is no room.
+// add takes in a request that came through entry. It is false if the request is there already, or is known to be executed;
+// an error says that there is no room.
 func (p *pool) add(q *message.Request, entry epoch.ReplicaID, now uint64) (bool, error) {
-	if at, ok := p.done[q.ID()]; ok && now-at < doneTicks {
+	if _, done := p.done[q.ID()]; done {
 		return false, nil
 	}
 	if p.holds(q) {
@@ -191,7 +190,7 @@ func (p *pool) markProposed(requests []*message.Request) {
 
 // executed forgets a batch's requests, and where a nonce is over, all others that wait for it: they can no longer be the
 // first there.
-func (p *pool) executed(requests []*message.Request, ends []End, now uint64) {
+func (p *pool) executed(requests []*message.Request, ends []End) {
 	for i, q := range requests {
 		place := slotOf(q)
 		p.slots[place] = slices.DeleteFunc(p.slots[place], func(e *pooled) bool {
@@ -205,7 +204,7 @@ func (p *pool) executed(requests []*message.Request, ends []End, now uint64) {
 			delete(p.slots, place)
 		}
 		if ends[i] != NothingOver {
-			p.remember(q.ID(), now)
+			p.remember(q.ID())
 		}
 	}
 }
@@ -238,9 +237,8 @@ func (q *queue) letGo() {
 	}
 }
 
-func (p *pool) remember(id crypto.Digest, now uint64) {
+func (p *pool) remember(id crypto.Digest) {
 	if _, ok := p.done[id]; ok {
-		p.done[id] = now
 		return
 	}
 	if len(p.doneRing) < doneRequests {
@@ -250,7 +248,7 @@ func (p *pool) remember(id crypto.Digest, now uint64) {
 		p.doneRing[p.donePos] = id
 		p.donePos = (p.donePos + 1) % doneRequests
 	}
-	p.done[id] = now
+	p.done[id] = struct{}{}
 }
 
 // adopt has this replica remind the leader of a request that is there.

@@ -158,23 +158,20 @@ func TestOneNonceIsUsedOnce(t *testing.T) {
 	p.markProposed([]*message.Request{b})
 	p.markProposed([]*message.Request{b})
 	sound(t, p)
-	p.executed([]*message.Request{a}, []End{NonceOver}, 10)
+	p.executed([]*message.Request{a}, []End{NonceOver})
 	sound(t, p)
 	if n, _ := p.size(); n != 1 || p.holds(a) || p.holds(b) || !p.holds(other) {
 		t.Errorf("%d are left", n)
 	}
 	// A late copy is not proposed again; one that was never executed may come.
-	if added, _ := p.add(a, 4, 10+doneTicks-1); added {
-		t.Error("executed a moment ago, and taken in again")
+	if added, _ := p.add(a, 4, 1_000_000); added {
+		t.Error("executed, and taken in again")
 	}
 	if added, _ := p.add(b, 4, 11); !added {
 		t.Error("b was never executed, and is refused")
 	}
-	if added, _ := p.add(a, 4, 10+doneTicks); !added {
-		t.Error("executed long ago: that it is a duplicate is for the machine to say")
-	}
 	// Executing what was never here harms nothing.
-	p.executed([]*message.Request{ask(5, 9, "x"), other}, []End{NonceOver, NonceOver}, 20)
+	p.executed([]*message.Request{ask(5, 9, "x"), other}, []End{NonceOver, NonceOver})
 	sound(t, p)
 }
 
@@ -226,7 +223,7 @@ func TestStuckRequestKeepsNothingBehindIt(t *testing.T) {
 	for i := range uint64(10_000) {
 		q := ask(1, i+1, "")
 		mustAdd(t, p, 1, q)
-		p.executed([]*message.Request{q}, []End{NonceOver}, 1)
+		p.executed([]*message.Request{q}, []End{NonceOver})
 	}
 	if n := len(p.queues[0].fifo); n > 100 {
 		t.Errorf("%d in a line of one", n)
@@ -235,7 +232,7 @@ func TestStuckRequestKeepsNothingBehindIt(t *testing.T) {
 		t.Errorf("%d and %d executed ids", len(p.doneRing), len(p.done))
 	}
 	for i := range uint64(2 * doneRequests) {
-		p.remember(crypto.Hash("test/id", fmt.Append(nil, i)), 1)
+		p.remember(crypto.Hash("test/id", fmt.Append(nil, i)))
 	}
 	if len(p.doneRing) != doneRequests || len(p.done) != doneRequests {
 		t.Errorf("%d and %d executed ids, at most %d", len(p.doneRing), len(p.done), doneRequests)
@@ -266,7 +263,7 @@ func TestOverdueRequestsAreToldAgain(t *testing.T) {
 	count(remindTicks+3, 2)
 	count(remindTicks+4, 0)
 	p.markProposed([]*message.Request{huge})
-	p.executed([]*message.Request{ask(2, 1, "")}, []End{NonceOver}, 1)
+	p.executed([]*message.Request{ask(2, 1, "")}, []End{NonceOver})
 	count(3*remindTicks, 1)
 	count(3*remindTicks, 1)
 }

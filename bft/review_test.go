@@ -80,7 +80,7 @@ func TestNonceThatWasNotUsedThrowsNothingOut(t *testing.T) {
 		t.Fatal("setup")
 	}
 	// the leader has already more slots in flight, or is about to propose it: at node 2 dead executes first
-	r.pool.executed([]*message.Request{dead}, []End{NothingOver}, r.ticks)
+	r.pool.executed([]*message.Request{dead}, []End{NothingOver})
 	if !r.Holds(live) {
 		t.Error("live is gone from the pool of the node that took it in: nobody reminds the leader, its caller waits for nothing")
 	}

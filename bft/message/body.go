@@ -164,8 +164,12 @@ type Have struct {
 // MaxHaveBlocks bounds the blocks of one Have.
 const MaxHaveBlocks = 64
 
-// Bundle brings transactions that clients have handed to its author.
-type Bundle struct{ Requests []*Request }
+// Bundle brings transactions that clients have handed to its author. Anybody may pass it on; the head says when it was said,
+// so that nobody can bring it up again much later.
+type Bundle struct {
+	Head     epoch.Seq // newest slot that the author had executed
+	Requests []*Request
+}
 
 // MaxBundleRequests bounds the transactions of one Bundle.
 const MaxBundleRequests = 2000
@@ -258,7 +262,10 @@ func (h *Have) attach(w *Writer) {
 	w.String(h.Checkpoint)
 }
 
-func (b *Bundle) encode(w *Writer) { encodeAttached(b, w) }
+func (b *Bundle) encode(w *Writer) {
+	w.U64(uint64(b.Head))
+	encodeAttached(b, w)
+}
 func (b *Bundle) attach(w *Writer) { writeRequests(w, b.Requests) }
 
 func (f *Fetch) encode(w *Writer) {
@@ -307,8 +314,9 @@ func readBody(k Kind, r *Reader, attached []byte) Body {
 		checkAttached(r, at, attached)
 		b = readHave(at)
 	case KindBundle:
+		head := epoch.Seq(r.U64())
 		checkAttached(r, at, attached)
-		b = &Bundle{readRequests(at, MaxBundleRequests)}
+		b = &Bundle{head, readRequests(at, MaxBundleRequests)}
 	case KindFetch:
 		b = readFetch(r)
 	case KindBodies:

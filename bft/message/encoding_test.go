@@ -151,7 +151,7 @@ func TestAttachmentsOfOthersAreRefused(t *testing.T) {
 	for _, pair := range [][2]Body{
 		{samples()[0], &PrePrepare{Vote: Vote{Digest: other.Digest()}, Batch: other}},
 		{&Have{Blocks: [][]byte{{1}}}, &Have{Blocks: [][]byte{{2}}}},
-		{&Bundle{[]*Request{request(1, "a")}}, &Bundle{[]*Request{request(1, "b")}}},
+		{&Bundle{Requests: []*Request{request(1, "a")}}, &Bundle{Requests: []*Request{request(1, "b")}}},
 		{samples()[0], &PrePrepare{Vote: Vote{Digest: other.Digest()}, Outline: other.Outline()}},
 		{&Bodies{Requests: []*Request{request(1, "a")}}, &Bodies{Requests: []*Request{request(1, "b")}}},
 	} {

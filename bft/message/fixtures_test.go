@@ -46,7 +46,7 @@ func samples() []Body {
 		&Want{From: 5, To: 9},
 		&Have{Blocks: [][]byte{[]byte("a block"), {}}, Checkpoint: []byte("a checkpoint")},
 		&Have{},
-		&Bundle{batch.Requests},
+		&Bundle{Head: 9, Requests: batch.Requests},
 		&Bundle{},
 		&Fetch{Seq: 7, Batch: batch.Digest(), Missing: []uint16{0, 3, 9_999}},
 		&Fetch{},
