@@ -189,13 +189,12 @@ func TestNamesOfNoValidBatchGetNoVote(t *testing.T) {
 	} {
 		batch := message.NewBatch(c.now, requests)
 		x := c.node(2)
-		for _, q := range requests {
-			x.replica.offer(q)
-		}
 		c.propose(2, 1, &message.PrePrepare{Vote: message.Vote{Digest: batch.Digest()}, Outline: batch.Outline()})
 		for _, q := range requests {
 			x.replica.offer(q)
 		}
+		c.step(x, Tick{c.now})
+		c.run()
 		if len(x.replica.gather.list) != 0 || len(x.replica.gather.wants) != 0 {
 			t.Errorf("%s: still waits", name)
 		}
