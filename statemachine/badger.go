@@ -3,6 +3,9 @@ package statemachine
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -39,6 +42,9 @@ type badgerBacking struct {
 // OpenBadger opens the database in dir, or creates it. One process can have it open. What Badger has to say of its own
 // troubles goes to report, a line at a time, from any goroutine; nil keeps it silent.
 func OpenBadger(dir string, report func(line string)) (Backing, error) {
+	if err := removeUnborn(dir); err != nil {
+		return nil, err
+	}
 	o := badger.DefaultOptions(dir).
 		WithSyncWrites(true). // without it a power cut can leave a hole in the middle
 		WithDetectConflicts(false).
@@ -64,6 +70,28 @@ func OpenBadger(dir string, report func(line string)) (Backing, error) {
 		History: badgerHistory,
 		Grace:   badgerGrace,
 	}}, nil
+}
+
+// removeUnborn takes away logs of Badger's that have no size yet: a process that is killed between the creation of such a
+// file and the moment at which it gets its size leaves one behind, Badger then refuses to open, and there was never
+// anything in it.
+func removeUnborn(dir string) error {
+	files, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("state: %w", err)
+	}
+	for _, f := range files {
+		if kind := filepath.Ext(f.Name()); kind != ".mem" && kind != ".vlog" {
+			continue
+		}
+		if i, err := f.Info(); err != nil || i.Size() > 0 {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
+			return fmt.Errorf("state: remove an empty file: %w", err)
+		}
+	}
+	return nil
 }
 
 // openBadger makes an error of a panic: Badger has several for a damaged file.

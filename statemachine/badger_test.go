@@ -119,6 +119,32 @@ func TestKilledBetweenExecuteAndCommit(t *testing.T) {
 	}
 }
 
+// A process that is killed while Badger makes a file leaves one without any size, at which Badger refuses to open. Nothing
+// was ever in it, and what was committed is there.
+//
+// case F14. Red if such a file is left where it is.
+func TestKilledWhileAFileIsMade(t *testing.T) {
+	for _, name := range []string{"00002.mem", "99999.mem", "000002.vlog", "999999.vlog"} {
+		dir, app := t.TempDir(), new(scripted)
+		b := onBadger(t, dir)
+		r := opened(t, b, app)
+		r.execute(sent("a", 1, app.puts("k", "v")))
+		r.commit(1)
+		left := copied(t, dir)
+		closed(t, b)
+		if err := os.WriteFile(filepath.Join(left, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+
+		b = onBadger(t, left)
+
+		if again := opened(t, b, app); again.Applied().Seq != 1 || again.value(Newest, "k") != "v" {
+			t.Errorf("%s: applied %d, k is %q", name, again.Applied().Seq, again.value(Newest, "k"))
+		}
+		closed(t, b)
+	}
+}
+
 func copied(t *testing.T, dir string) string {
 	t.Helper()
 	to := t.TempDir()
