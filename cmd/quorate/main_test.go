@@ -16,9 +16,12 @@ import (
 	"github.com/quorate/quorate/testnet/local"
 )
 
-// The test binary is the program, when it is called quorate.
+// The test binary is the program, when it is called quorate; and a whole network, when it is called so.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"quorate": func() { os.Exit(run()) }})
+	testscript.Main(m, map[string]func(){
+		"quorate":  func() { os.Exit(run()) },
+		oneProcess: func() { os.Exit(runInOneProcess()) },
+	})
 }
 
 // The scripts drive the program as users and other scripts do.
