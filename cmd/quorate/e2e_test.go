@@ -21,7 +21,15 @@ type endToEnd struct {
 	binary, dir string
 }
 
-func newEndToEnd(t *testing.T) *endToEnd {
+// newEndToEnd has a network with these flags, up and ready.
+func newEndToEnd(t *testing.T, flags ...string) *endToEnd {
+	e := newBuilt(t)
+	e.run(append([]string{"testnet", "up", "--detach", "--base-port", "0"}, flags...)...)
+	return e
+}
+
+// newBuilt has no network yet; the one that it gets is ended with the test.
+func newBuilt(t *testing.T) *endToEnd {
 	if os.Getenv("QUORATE_E2E") == "" {
 		t.Skip("takes minutes: run make e2e")
 	}
@@ -32,8 +40,7 @@ func newEndToEnd(t *testing.T) *endToEnd {
 	if err := build.Run(); err != nil {
 		t.Fatal(err)
 	}
-	e.run("testnet", "up", "--detach", "--base-port", "0")
-	t.Cleanup(func() { _ = e.command("testnet", "down").Run() })
+	t.Cleanup(func() { killAll(filepath.Join(e.dir, "quorate-testnet")) })
 	return e
 }
 
