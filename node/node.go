@@ -128,6 +128,9 @@ func (n *Node) open() (err error) {
 	if err := os.MkdirAll(stateDir(n.cfg.Home), 0o700); err != nil {
 		return err
 	}
+	if err := enoughSpace(n.cfg.Home, statemachine.Free); err != nil {
+		return err
+	}
 	if n.backing, err = statemachine.OpenBadger(stateDir(n.cfg.Home), func(line string) { n.log.Warn(line, "from", "badger") }); err != nil {
 		return err
 	}
@@ -169,6 +172,7 @@ func (n *Node) run() {
 	n.replica.Go(n.runLog)
 	n.replica.Go(n.runExecutor)
 	n.others.Go(n.runGossip)
+	n.others.Go(n.watchSpace)
 	for range verifiers() {
 		n.others.Go(n.runVerifier)
 	}
