@@ -103,16 +103,16 @@ func runNode(ctx context.Context, h local.Home, cfg node.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, claim.Release()) }()
 	n, err := node.Start(cfg)
 	if err != nil {
-		return err
+		return errors.Join(err, claim.Release())
 	}
 	select {
 	case <-n.Done():
-		return n.Err()
+		return n.Err() // its ports are still taken: the claim ends with the process, as they do
 	case <-ctx.Done():
 	}
+	defer func() { err = errors.Join(err, claim.Release()) }()
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	if err := n.Stop(stopping); err != nil && !errors.Is(err, context.DeadlineExceeded) {
