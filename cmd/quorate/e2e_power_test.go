@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/quorate/quorate/node"
 	"github.com/quorate/quorate/testnet/local"
 )
 
@@ -43,18 +42,11 @@ const (
 
 func newPower(t *testing.T) *power {
 	e := newBuilt(t)
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to mount file systems from images: sudo make powercut")
-	}
-	for _, tool := range []string{"mkfs.ext4", "mount", "umount", "fsfreeze", "cp"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("needs %s (Debian: e2fsprogs, util-linux, mount, coreutils)", tool)
-		}
-	}
+	e.needsMounts("fsfreeze", "cp")
 	p := &power{endToEnd: e, shelf: filepath.Join(e.dir, "shelf"), cut: filepath.Join(e.dir, "cut")}
 	image := filepath.Join(e.dir, "shelf.img")
 	p.format(image, shelfBytes)
-	p.mount(image, p.shelf)
+	p.mountImage(image, p.shelf)
 	p.must(os.Mkdir(p.cut, 0o700))
 
 	e.run("testnet", "init", "--base-port", "0")
@@ -62,58 +54,14 @@ func newPower(t *testing.T) *power {
 	p.must(err)
 	p.Network = n
 	for _, i := range n.All() {
-		// The member's log is made once more, on its disk: nothing was promised yet.
-		p.must(os.RemoveAll(n.Home(i).Data()))
 		p.format(p.image(i), diskBytes)
-		p.mount(p.image(i), n.Home(i).Data())
-		m := n.Genesis.Members[i-1]
-		p.must(node.Create(string(n.Home(i)), m.Key, m.Incarnation))
+		p.ownDisk(n, i, func(at string) { p.mountImage(p.image(i), at) })
 	}
 	return p
 }
 
 func (p *power) image(i int) string { return filepath.Join(p.shelf, fmt.Sprintf("disk%d.img", i)) }
 func (p *power) copy(i int) string  { return filepath.Join(p.cut, fmt.Sprintf("disk%d.img", i)) }
-
-func (p *power) must(err error) {
-	p.t.Helper()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// system runs a command of the system.
-func (p *power) system(name string, args ...string) {
-	p.t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		p.t.Fatalf("%s %v: %v\n%s", name, args, err, out)
-	}
-}
-
-func (p *power) format(image string, size int64) {
-	p.t.Helper()
-	f, err := os.Create(image)
-	p.must(err)
-	p.must(f.Truncate(size))
-	p.must(f.Close())
-	p.system("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", image)
-}
-
-// mount lasts until unmount, or the end of the test.
-func (p *power) mount(image, at string) {
-	p.t.Helper()
-	p.must(os.MkdirAll(at, 0o700))
-	p.system("mount", "-o", "loop,noatime", image, at)
-	p.t.Cleanup(func() {
-		killAll(filepath.Join(p.dir, "quorate-testnet"))
-		_ = exec.Command("umount", at).Run() // unless that has been done
-	})
-}
-
-func (p *power) unmount(at string) {
-	p.t.Helper()
-	p.system("umount", at)
-}
 
 // off cuts the power of all four at once, and puts the disks as they were in that instant in the place of those in use.
 // It says how many of the nodes' files have another content than the nodes had been shown.
@@ -137,9 +85,9 @@ func (p *power) off() (changed int) {
 	p.ended()
 	shown := p.contents()
 	for _, i := range p.All() {
-		p.unmount(p.Home(i).Data())
+		p.system("umount", p.Home(i).Data())
 		p.system("cp", "--sparse=always", p.copy(i), p.image(i))
-		p.mount(p.image(i), p.Home(i).Data())
+		p.mountImage(p.image(i), p.Home(i).Data())
 	}
 	found := p.contents()
 	for path, sum := range shown {
