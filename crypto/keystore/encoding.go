@@ -4,127 +4,147 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/quorate/quorate/crypto"
 )
 
-const keyType = "quorate/ed25519"
+const (
+	keyType       = "quorate/ed25519"
+	sealedVersion = 1
+	kdfName       = "argon2id"
+	cipherName    = "xchacha20-poly1305"
+)
 
-// keyFile is the content of a key file, its fields in the order in which they are written.
-type keyFile struct {
+// File is the content of a key file. Whose key it is can be read without a passphrase.
+type File struct {
+	Public    crypto.PublicKey
+	Encrypted bool
+
+	key  crypto.PrivateKey // if it is not encrypted
+	seal *seal             // if it is
+}
+
+// Key is the private key. passphrase is needed if the file is encrypted, and not looked at if it is not. Opening an
+// encrypted file takes up to 256 MiB, and seconds at most, whatever the file says. The error wraps ErrWrongPassphrase or
+// ErrEmptyPassphrase if the passphrase is what it is about.
+func (f *File) Key(passphrase []byte) (crypto.PrivateKey, error) {
+	if !f.Encrypted {
+		return f.key, nil
+	}
+	return f.seal.open(f.Public, passphrase)
+}
+
+// The two kinds of file, their fields in the order in which they are written.
+type plainFile struct {
 	Type      string           `json:"type"`
 	Public    crypto.PublicKey `json:"public"`
 	Seed      string           `json:"seed"`
 	Encrypted bool             `json:"encrypted"`
 }
 
-func encode(key crypto.PrivateKey) ([]byte, error) {
-	seed := key.Seed()
-	text, err := json.MarshalIndent(keyFile{Type: keyType, Public: key.Public(), Seed: hex.EncodeToString(seed[:])}, "", "  ")
+type sealedFile struct {
+	Type      string           `json:"type"`
+	Public    crypto.PublicKey `json:"public"`
+	Encrypted bool             `json:"encrypted"`
+	Version   uint32           `json:"version"`
+	KDF       kdfField         `json:"kdf"`
+	Cipher    cipherField      `json:"cipher"`
+	Sealed    string           `json:"sealed"`
+}
+
+type kdfField struct {
+	Name      string `json:"name"`
+	Passes    uint32 `json:"passes"`
+	MemoryKiB uint32 `json:"memory_kib"`
+	Lanes     uint8  `json:"lanes"`
+	Salt      string `json:"salt"`
+}
+
+type cipherField struct {
+	Name  string `json:"name"`
+	Nonce string `json:"nonce"`
+}
+
+func encode(f *File) ([]byte, error) {
+	var content any
+	if s := f.seal; f.Encrypted {
+		content = sealedFile{
+			Type: keyType, Public: f.Public, Encrypted: true, Version: sealedVersion,
+			KDF:    kdfField{kdfName, s.cost.passes, s.cost.memoryKiB, s.cost.lanes, hex.EncodeToString(s.salt[:])},
+			Cipher: cipherField{cipherName, hex.EncodeToString(s.nonce[:])},
+			Sealed: hex.EncodeToString(s.sealed[:]),
+		}
+	} else {
+		seed := f.key.Seed()
+		content = plainFile{Type: keyType, Public: f.Public, Seed: hex.EncodeToString(seed[:])}
+	}
+	text, err := json.MarshalIndent(content, "", "  ")
 	return append(text, '\n'), err
 }
 
 // decode reads what encode writes, in any order and spacing, and nothing else. Its errors never hold a part of the
 // seed.
-func decode(text []byte) (crypto.PrivateKey, error) {
-	raw, err := fields(text)
-	if err != nil {
-		return crypto.PrivateKey{}, err
-	}
-	var f keyFile
+func decode(text []byte) (*File, error) {
+	f, o := &File{}, objectOf(text)
 	// What kind of file it is comes first: another kind may have other fields, and its kind is then the reason.
-	if err := field(raw, "type", &f.Type); err != nil {
-		return crypto.PrivateKey{}, err
-	}
-	if f.Type != keyType {
-		return crypto.PrivateKey{}, fmt.Errorf("type is %q, want %q", f.Type, keyType)
-	}
-	if err := field(raw, "encrypted", &f.Encrypted); err != nil {
-		return crypto.PrivateKey{}, err
-	}
+	o.named("type", keyType)
+	o.take("encrypted", &f.Encrypted)
 	if f.Encrypted {
-		return crypto.PrivateKey{}, errors.New("is encrypted: this version reads only files with \"encrypted\": false")
+		f.takeSealed(o)
+		return f, o.err
 	}
-	if err := field(raw, "public", &f.Public); err != nil {
-		return crypto.PrivateKey{}, err
+	var seed [crypto.SeedSize]byte
+	o.take("public", &f.Public)
+	o.hex("seed", seed[:])
+	if o.end(); o.err != nil {
+		return nil, o.err
 	}
-	if err := field(raw, "seed", &f.Seed); err != nil {
-		return crypto.PrivateKey{}, err
+	var err error
+	f.key, err = keyOf(seed, f.Public)
+	return f, err
+}
+
+func (f *File) takeSealed(o *object) {
+	var version uint32
+	o.take("version", &version)
+	if o.err == nil && version != sealedVersion {
+		o.err = fmt.Errorf("version is %d, this program reads %d: use the one that wrote it", version, sealedVersion)
 	}
-	if len(raw) > 0 {
-		return crypto.PrivateKey{}, fmt.Errorf("unknown fields %q", slices.Sorted(maps.Keys(raw)))
+	f.seal = &seal{}
+	o.take("public", &f.Public)
+	o.object("kdf", func(k *object) {
+		k.named("name", kdfName)
+		k.take("passes", &f.seal.cost.passes)
+		k.take("memory_kib", &f.seal.cost.memoryKiB)
+		k.take("lanes", &f.seal.cost.lanes)
+		k.hex("salt", f.seal.salt[:])
+		if k.err == nil {
+			k.err = f.seal.cost.validate()
+		}
+	})
+	o.object("cipher", func(c *object) {
+		c.named("name", cipherName)
+		c.hex("nonce", f.seal.nonce[:])
+	})
+	o.hex("sealed", f.seal.sealed[:])
+	o.end()
+}
+
+// named refuses every value of a field but the one that there is.
+func (o *object) named(name, want string) {
+	var value string
+	if o.take(name, &value); o.err == nil && value != want {
+		o.err = fmt.Errorf("%s is %q, want %q", name, value, want)
 	}
-	seed, err := hex.DecodeString(f.Seed)
-	if err != nil || len(seed) != crypto.SeedSize || f.Seed != strings.ToLower(f.Seed) {
-		return crypto.PrivateKey{}, fmt.Errorf("seed: want %d lower-case hexadecimal digits", 2*crypto.SeedSize)
+}
+
+// decodeSeed reads a seed in hexadecimal, with or without the end of a line.
+func decodeSeed(text []byte) (*File, error) {
+	seed, err := hex.DecodeString(string(bytes.TrimSpace(text)))
+	if err != nil || len(seed) != crypto.SeedSize {
+		return nil, fmt.Errorf("want a key file, or %d hexadecimal digits", 2*crypto.SeedSize)
 	}
 	key := crypto.NewPrivateKey([crypto.SeedSize]byte(seed))
-	if key.Public() != f.Public {
-		return crypto.PrivateKey{}, fmt.Errorf("public key of this seed is %s, not %s as the file says", key.Public(), f.Public)
-	}
-	return key, nil
-}
-
-// field decodes the field of that name into value, and takes it out of raw.
-func field(raw map[string]json.RawMessage, name string, value any) error {
-	text, ok := raw[name]
-	if !ok {
-		return fmt.Errorf("field %q is missing", name)
-	}
-	delete(raw, name)
-	// To encoding/json null is no error, and no value either.
-	if bytes.Equal(text, []byte("null")) {
-		return fmt.Errorf("field %q is null", name)
-	}
-	if err := json.Unmarshal(text, value); err != nil {
-		return fmt.Errorf("field %q: %w", name, err)
-	}
-	return nil
-}
-
-// fields takes one JSON object apart. encoding/json alone would take a name twice, a name in other letter case, and
-// anything after the end.
-func fields(text []byte) (map[string]json.RawMessage, error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	if t, err := d.Token(); err != nil {
-		return nil, syntax(err, d)
-	} else if t != json.Delim('{') {
-		return nil, errors.New("want a JSON object")
-	}
-	raw := make(map[string]json.RawMessage)
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, syntax(err, d)
-		}
-		name := t.(string) // the decoder has seen to it
-		if _, ok := raw[name]; ok {
-			return nil, fmt.Errorf("field %q is there twice", name)
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, syntax(err, d)
-		}
-		raw[name] = value
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, syntax(err, d)
-	}
-	if end := d.InputOffset(); len(bytes.TrimSpace(text[end:])) > 0 {
-		return nil, fmt.Errorf("more data after the key, from byte %d on", end)
-	}
-	return raw, nil
-}
-
-func syntax(err error, d *json.Decoder) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("ends too early: the file is not whole")
-	}
-	return fmt.Errorf("at byte %d: %w", d.InputOffset(), err)
+	return &File{Public: key.Public(), key: key}, nil
 }

@@ -147,8 +147,7 @@ func TestAnAlteredKeyFileIsRefusedWithItsNameAndTheReason(t *testing.T) {
 		"another type":        {replaced("quorate/ed25519", "quorate/p256"), `type is "quorate/p256"`},
 		"no type":             {replaced(`"type": "quorate/ed25519",`, ""), `"type" is missing`},
 		"type of wrong kind":  {replaced(`"quorate/ed25519"`, "7"), `field "type"`},
-		"encrypted":           {replaced("false", "true"), "is encrypted"},
-		"encrypted, more":     {replaced("false", `true, "kdf": {}`), "is encrypted"},
+		"said encrypted":      {replaced("false", "true"), `"version" is missing`},
 		"encrypted null":      {replaced("false", "null"), `"encrypted" is null`},
 		"encrypted missing":   {replaced(",\n  \"encrypted\": false", ""), `"encrypted" is missing`},
 		"unknown field":       {replaced("false", `false, "comment": ""`), `unknown fields ["comment"]`},
@@ -211,22 +210,32 @@ func TestWhatIsNoFileIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzDecode: no text makes a panic, and what is read is the key that is written again.
+// FuzzDecode: no text makes a panic or asks for more than a file may cost, and what is read is what is written again.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(fileOfZeroSeed))
-	f.Add([]byte(`{"type":"quorate/ed25519","encrypted":true}`))
+	f.Add([]byte(sealedZeroSeed))
+	f.Add([]byte(`{"type":"quorate/ed25519","encrypted":true,"version":1,"kdf":{"memory_kib":4294967295}}`))
 	f.Add([]byte(`{"type":{"type":[]}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		key, err := decode(text)
+		file, err := decode(text)
 		if err != nil {
 			return
 		}
-		again, err := encode(key)
+		if file.Encrypted {
+			if err := file.seal.cost.validate(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		written, err := encode(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if same, err := decode(again); err != nil || same.Seed() != key.Seed() {
-			t.Errorf("%s was read, and written as %s: %v", text, again, err)
+		same, err := decode(written)
+		if err != nil {
+			t.Fatalf("%s was read, and written as %s: %v", text, written, err)
+		}
+		if again, err := encode(same); err != nil || string(again) != string(written) {
+			t.Errorf("%s was read, and written as %s, then %s: %v", text, written, again, err)
 		}
 	})
 }
