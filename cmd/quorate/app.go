@@ -31,7 +31,7 @@ type app struct {
 // fromEnvironment are the flags that QUORATE_NAME sets if the command line does not.
 var fromEnvironment = map[string]bool{
 	"dir": true, "node": true, "key": true, "genesis": true, "timeout": true, "output": true, "quiet": true,
-	"log-level": true, "log-format": true, "home": true, "p2p-listen": true, "api-listen": true,
+	"log-level": true, "log-format": true, "home": true, "keys": true, "passphrase-file": true, "p2p-listen": true, "api-listen": true,
 }
 
 // execute runs a command line and returns its exit code.
@@ -88,7 +88,7 @@ func firstLine(err error) string {
 
 func (a *app) root() *cobra.Command {
 	root := group("quorate", "A Byzantine fault-tolerant replicated state machine",
-		a.testnetCommand(), a.initCommand(), a.startCommand(), a.txCommand(), a.getCommand(), a.scanCommand(),
+		a.testnetCommand(), a.initCommand(), a.startCommand(), a.keysCommand(), a.txCommand(), a.getCommand(), a.scanCommand(),
 		a.statusCommand(), a.blockCommand(), a.auditCommand(), a.benchCommand(), a.simCommand(), a.versionCommand())
 	root.Example = `  quorate testnet up --detach      four nodes on this machine
   quorate tx put greeting hello    a signed transaction, committed by a quorum

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
+	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +11,6 @@ import (
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/client"
 	"github.com/quorate/quorate/crypto"
-	"github.com/quorate/quorate/crypto/keystore"
 	"github.com/quorate/quorate/testnet/local"
 )
 
@@ -23,6 +19,7 @@ type target struct {
 	app     *app
 	node    string
 	key     string
+	ring    keyring
 	genesis string
 	timeout time.Duration
 }
@@ -34,7 +31,9 @@ func (t *target) addNode(f *pflag.FlagSet) {
 }
 
 func (t *target) addKey(f *pflag.FlagSet) {
-	f.StringVar(&t.key, "key", "alice", "name of a key of the test network, or a key file")
+	f.StringVar(&t.key, "key", "alice", "name of a key in the folder --keys, or a key file")
+	t.ring.app = t.app
+	t.ring.add(f)
 }
 
 // network is what a client must know of a network: nothing in it is secret.
@@ -92,20 +91,11 @@ func (n *network) member(endpoint string) int {
 	return 0
 }
 
-// keyFile is where the key is: a path, or a name in the test network's folder.
-func (t *target) keyFile() string {
-	if strings.ContainsRune(t.key, os.PathSeparator) || strings.HasSuffix(t.key, ".json") {
-		return t.key
-	}
-	return filepath.Join(t.app.dir, "keys", t.key+".json")
-}
+// keyFile is where the key is.
+func (t *target) keyFile() string { return t.ring.file(t.key) }
 
-func (t *target) loadKey() (crypto.PrivateKey, error) {
-	key, err := keystore.Load(t.keyFile())
-	if errors.Is(err, os.ErrNotExist) {
-		return key, fmt.Errorf("%w: name a key of the test network, or a key file, with --key", err)
-	}
-	return key, err
+func (t *target) loadKey(ctx context.Context) (crypto.PrivateKey, error) {
+	return t.ring.load(ctx, t.key)
 }
 
 // client is one that asks these endpoints.

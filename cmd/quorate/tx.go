@@ -138,7 +138,7 @@ func (t *txFlags) execute(ctx context.Context, operation []byte, wait string) (c
 	if err != nil {
 		return none, err
 	}
-	key, err := t.loadKey()
+	key, err := t.loadKey(ctx)
 	if err != nil {
 		return none, err
 	}
@@ -248,7 +248,7 @@ func (a *app) txSignCommand() *cobra.Command {
 	var out string
 	t.app = a
 	cmd := a.command("sign (put|delete|cas|raw FILE) … --out FILE", "Sign a transaction, offline",
-		"  quorate tx sign put greeting hello --out tx.bin && quorate tx submit tx.bin", cobra.MinimumNArgs(1), func(_ context.Context, args []string) error {
+		"  quorate tx sign put greeting hello --out tx.bin && quorate tx submit tx.bin", cobra.MinimumNArgs(1), func(ctx context.Context, args []string) error {
 			if out == "" {
 				return fail(exitUsage, "--out is missing")
 			}
@@ -256,7 +256,7 @@ func (a *app) txSignCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return t.sign(operation, out)
+			return t.sign(ctx, operation, out)
 		})
 	t.add(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "where to write the transaction's exact bytes")
@@ -286,7 +286,7 @@ func (t *txFlags) operation(name string, args []string) ([]byte, error) {
 	return o.build(raw), nil
 }
 
-func (t *txFlags) sign(operation []byte, out string) error {
+func (t *txFlags) sign(ctx context.Context, operation []byte, out string) error {
 	if err := t.check(); err != nil {
 		return err
 	}
@@ -294,7 +294,7 @@ func (t *txFlags) sign(operation []byte, out string) error {
 	if err != nil {
 		return err
 	}
-	key, err := t.loadKey()
+	key, err := t.loadKey(ctx)
 	if err != nil {
 		return err
 	}
