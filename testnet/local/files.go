@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -97,7 +98,8 @@ func readTOML(path string, into any) error {
 	var unknown *toml.StrictMissingError
 	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
 		line, column := unknown.Errors[0].Position()
-		return fmt.Errorf("%s:%d:%d: unknown key %v", path, line, column, unknown.Errors[0].Key())
+		key := unknown.Errors[0].Key()
+		return fmt.Errorf("%s:%d:%d: unknown key %s: %s", path, line, column, strings.Join(key, "."), suggestion(key[0], into))
 	}
 	var wrong *toml.DecodeError
 	if errors.As(err, &wrong) {

@@ -53,7 +53,25 @@ type Settings struct {
 	APIListen string `toml:"api_listen" comment:"...and for clients."`
 	LogLevel  string `toml:"log_level" comment:"debug, info, warn or error"`
 	LogFormat string `toml:"log_format" comment:"text or json"`
+
+	said map[string]bool // keys that the file gives a value
 }
+
+// setting is one of the settings, by its key in the file.
+type setting struct {
+	key   string
+	value *string
+}
+
+func (s *Settings) all() []setting {
+	return []setting{
+		{"genesis", &s.Genesis}, {"p2p_listen", &s.P2PListen}, {"api_listen", &s.APIListen}, {"log_level", &s.LogLevel},
+		{"log_format", &s.LogFormat},
+	}
+}
+
+// Says tells whether the file gives that key a value, and not an empty one: else it is the default.
+func (s *Settings) Says(key string) bool { return s.said[key] }
 
 // DefaultSettings are those of a file that says nothing.
 func DefaultSettings() Settings {
@@ -63,9 +81,16 @@ func DefaultSettings() Settings {
 // Settings reads the home's config.toml; what it leaves out is as DefaultSettings says. Genesis comes back as a path that
 // can be opened. The error names file, place and reason.
 func (h Home) Settings() (Settings, error) {
-	s := DefaultSettings()
-	if err := readTOML(h.SettingsFile(), &s); err != nil {
+	var file Settings
+	if err := readTOML(h.SettingsFile(), &file); err != nil {
 		return Settings{}, err
+	}
+	s := DefaultSettings()
+	s.said = make(map[string]bool)
+	for i, said := range file.all() {
+		if *said.value != "" {
+			*s.all()[i].value, s.said[said.key] = *said.value, true
+		}
 	}
 	if !filepath.IsAbs(s.Genesis) {
 		s.Genesis = filepath.Join(h.Config(), s.Genesis)
