@@ -18,6 +18,8 @@ type app struct {
 	out, err io.Writer
 	getenv   func(string) string
 
+	environment map[string]string // variables that have set a flag, by the flag's name
+
 	begun bool // a command has taken over: what goes wrong from now on is not the command line's fault
 
 	// Flags that every command has.
@@ -88,7 +90,7 @@ func firstLine(err error) string {
 
 func (a *app) root() *cobra.Command {
 	root := group("quorate", "A Byzantine fault-tolerant replicated state machine",
-		a.testnetCommand(), a.initCommand(), a.startCommand(), a.keysCommand(), a.txCommand(), a.getCommand(), a.scanCommand(),
+		a.testnetCommand(), a.initCommand(), a.startCommand(), a.configCommand(), a.keysCommand(), a.txCommand(), a.getCommand(), a.scanCommand(),
 		a.statusCommand(), a.blockCommand(), a.auditCommand(), a.benchCommand(), a.simCommand(), a.versionCommand())
 	root.Example = `  quorate testnet up --detach      four nodes on this machine
   quorate tx put greeting hello    a signed transaction, committed by a quorum
@@ -110,6 +112,7 @@ func (a *app) root() *cobra.Command {
 // settle sets from the environment what the command line has not set, and refuses what no command understands.
 func (a *app) settle(flags *pflag.FlagSet) error {
 	var err error
+	a.environment = make(map[string]string)
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Changed || !fromEnvironment[f.Name] {
 			return
@@ -119,6 +122,7 @@ func (a *app) settle(flags *pflag.FlagSet) error {
 			if wrong := flags.Set(f.Name, value); wrong != nil {
 				err = errors.Join(err, fmt.Errorf("%s: %w", variable, wrong))
 			}
+			a.environment[f.Name] = variable
 		}
 	})
 	if a.output != "text" && a.output != "json" {
@@ -128,6 +132,17 @@ func (a *app) settle(flags *pflag.FlagSet) error {
 		err = errors.Join(err, wrong)
 	}
 	return err
+}
+
+// source is what has set a flag, once they are settled.
+func (a *app) source(f *pflag.Flag) string {
+	switch variable := a.environment[f.Name]; {
+	case variable != "":
+		return variable
+	case f.Changed:
+		return "--" + f.Name
+	}
+	return "default"
 }
 
 // group is a command that only has others.

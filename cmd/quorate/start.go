@@ -21,41 +21,25 @@ import (
 const stopTime = 10 * time.Second
 
 func (a *app) startCommand() *cobra.Command {
-	var home, p2pListen, apiListen string
-	cmd := a.command("start --home DIR [flags]", "Run one node until SIGINT or SIGTERM", "  quorate start --home quorate-testnet/node1", cobra.NoArgs, nil)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		a.begun = true
-		if home == "" {
-			return fail(exitUsage, "--home is missing: the node's folder, which `quorate init` makes")
-		}
-		h := local.Home(home)
-		s, err := h.Settings()
-		if err != nil {
-			return err
-		}
-		// What the file says holds where neither a flag nor the environment says something.
-		for name, value := range map[string]string{
-			"p2p-listen": s.P2PListen, "api-listen": s.APIListen, "log-level": s.LogLevel, "log-format": s.LogFormat,
-		} {
-			if f := cmd.Flags().Lookup(name); !f.Changed {
-				_ = f.Value.Set(value) // a text
+	n := nodeFlags{app: a}
+	cmd := a.command("start --home DIR [flags]", "Run one node until SIGINT or SIGTERM", "  quorate start --home quorate-testnet/node1", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error {
+			s, err := n.resolve()
+			if err != nil {
+				return err
 			}
-		}
-		logger, err := a.logger(a.logLevel, a.logFormat)
-		if err != nil {
-			return fmt.Errorf("%s: %w", h.SettingsFile(), err)
-		}
-		cfg, err := nodeConfig(h, s.Genesis)
-		if err != nil {
-			return err
-		}
-		cfg.P2PListen, cfg.APIListen, cfg.Logger = p2pListen, apiListen, logger
-		return runNode(cmd.Context(), h, cfg)
-	}
-	f := cmd.Flags()
-	f.StringVar(&home, "home", "", "the node's folder")
-	f.StringVar(&p2pListen, "p2p-listen", "", "host:port to listen on for other nodes (default: what the genesis says)")
-	f.StringVar(&apiListen, "api-listen", "", "host:port to listen on for clients (default: what the genesis says)")
+			logger, err := a.logger(a.logLevel, a.logFormat)
+			if err != nil {
+				return err
+			}
+			cfg, err := nodeConfig(s.home, s.genesis)
+			if err != nil {
+				return err
+			}
+			cfg.P2PListen, cfg.APIListen, cfg.Logger = n.p2pListen, n.apiListen, logger
+			return runNode(ctx, s.home, cfg)
+		})
+	n.add(cmd)
 	return cmd
 }
 
