@@ -189,12 +189,12 @@ func TestDamagedFilesAreRefusedByFilePlaceAndReason(t *testing.T) {
 		{"genesis.json", "\n}\n", "\n}\n{}", "more data after the end"},
 		{"genesis.json", "\n}\n", "\n", "ends too early"},
 		{"testnet.toml", "nodes = 4", "nodes = 5", "testnet.toml: nodes: 5, but "},
-		{"testnet.toml", "nodes = 4", "nodes = 4\nspeed = 3", "unknown key [speed]"},
+		{"testnet.toml", "nodes = 4", "nodes = 4\nspeed = 3", "unknown key speed: there are"},
 		{"testnet.toml", "version = 1", "version = 2", "version 2, this program knows 1"},
 		{"testnet.toml", "base_port = ", "base_port = 1", "testnet.toml: base_port: 1"},
 		{"testnet.toml", "nodes = 4", "nodes = 4\nhosts = ['127.0.0.1']", "testnet.toml: hosts: 1 addresses for 4 nodes"},
 		{"testnet.toml", "nodes = 4", "nodes = four", "testnet.toml:4:"},
-		{"node1/config/config.toml", "log_level", "log_levels", "unknown key [log_levels]"},
+		{"node1/config/config.toml", "log_level", "log_levels", "unknown key log_levels: did you mean log_level?"},
 		{"node1/config/config.toml", "'info'", "7", "config.toml:"},
 	} {
 		n := newNetwork(t)
