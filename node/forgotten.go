@@ -9,17 +9,22 @@ import (
 	"path/filepath"
 
 	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/node/host"
+	"github.com/quorate/quorate/store"
 )
 
-// A member whose log is gone has forgotten what it promised, and must not speak as the one that promised it. It begins
-// another log under an incarnation that no epoch names, and so observes: see docs/protocol/pbft.md, Memory. The log that
-// an epoch names is made by Create alone.
+// A member whose log is gone, or only a copy, has forgotten what it promised, and must not speak as the one that promised
+// it. It begins another log under an incarnation that no epoch names, and so observes: see docs/protocol/pbft.md, Memory.
+// The log that an epoch names is made by Create alone.
 
 // remember makes sure that there is a log to open: the member's own, or that of an observer.
 func (n *Node) remember() error {
-	_, err := os.Stat(logDir(n.cfg.Home))
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return err
+	forgotten, err := host.Forgotten(store.System(), logDir(n.cfg.Home))
+	if err != nil {
+		return withRemedy(err)
+	}
+	if !forgotten {
+		return nil
 	}
 	aside, err := setAside(dataDir(n.cfg.Home))
 	if err != nil {
@@ -32,7 +37,7 @@ func (n *Node) remember() error {
 	if err := Create(n.cfg.Home, n.cfg.Key.Public(), life); err != nil {
 		return err
 	}
-	n.log.Warn("this member's log is gone, and with it what the member promised: it follows the others and does not vote",
+	n.log.Warn("this member's log is gone, or a copy: it has forgotten what it promised, follows the others and does not vote",
 		"incarnation", life, "set_aside", aside)
 	return nil
 }

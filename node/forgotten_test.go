@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -37,17 +38,31 @@ func votes(t *testing.T, n *Node) (sum float64) {
 // A key without its log must not speak: its member begins anew as an observer, which follows and never votes, also after
 // another restart. What was left without the log is set aside, and nothing of it is deleted.
 //
-// case F2; giving the new log the incarnation that the genesis names turns it red.
+// case F2, F3; giving the new log the incarnation that the genesis names, or not asking whether it is a copy, turns it red.
 func TestMemberWithoutItsLogObserves(t *testing.T) {
-	for name, lost := range map[string]func(home string) string{"all of its data": dataDir, "its log alone": logDir} {
+	remove := func(dir func(home string) string) func(home, copied string) error {
+		return func(home, _ string) error { return os.RemoveAll(dir(home)) }
+	}
+	for name, lose := range map[string]func(home, copied string) error{
+		"all of its data": remove(dataDir),
+		"its log alone":   remove(logDir),
+		"all but an old copy": func(home, copied string) error {
+			return errors.Join(os.RemoveAll(dataDir(home)), os.CopyFS(dataDir(home), os.DirFS(copied)))
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
 			w := newNetwork(t)
 			w.start(1, 2, 3, 4)
 			w.ready(1, 2, 3, 4)
 			w.submit(3, w.request(kv.Put([]byte("key"), []byte("before"))))
+			copied := filepath.Join(w.dir, "copied") // of a running node: its files are of different moments
+			if err := os.CopyFS(copied, os.DirFS(dataDir(w.home(3)))); err != nil {
+				t.Fatal(err)
+			}
+			w.submit(3, w.request(kv.Put([]byte("key"), []byte("since"))))
 			w.same(1, 2, 3, 4)
 			w.stop(3)
-			if err := os.RemoveAll(lost(w.home(3))); err != nil {
+			if err := lose(w.home(3), copied); err != nil {
 				t.Fatal(err)
 			}
 
@@ -69,7 +84,7 @@ func TestMemberWithoutItsLogObserves(t *testing.T) {
 				w.stop(3)
 			}
 			aside, err := filepath.Glob(filepath.Join(w.home(3), "data.forgotten-*"))
-			if want := map[bool]int{true: 1}[name == "its log alone"]; err != nil || len(aside) != want {
+			if want := map[bool]int{true: 1}[name != "all of its data"]; err != nil || len(aside) != want {
 				t.Errorf("set aside %v, want %d: %v", aside, want, err)
 			}
 		})

@@ -21,11 +21,11 @@ import (
 // does not pass for one that belongs there.
 const (
 	sector       = 512
-	formatNow    = 1 // version of segment and group
+	formatNow    = 2 // version of segment and group
 	continuation = 'c'
 
 	groupHeadSize   = 112
-	segmentHeadSize = 104
+	segmentHeadSize = 112
 	entrySize       = 8 // of a table
 
 	flagRestart = 1 << 0 // replay of facts begins with this group
@@ -59,10 +59,11 @@ func identify(birth Record) sum16 {
 // segmentHead is the first sector of a segment. It is durable before the segment has its name.
 type segmentHead struct {
 	number   uint32
-	size     int64  // of the file, in bytes
-	first    uint64 // number of the first group in here
-	synced   uint64 // newest group that was durable when the segment got its name
-	restart  uint64 // newest group before first from which replay starts, or 0
+	size     int64    // of the file, in bytes
+	first    uint64   // number of the first group in here
+	synced   uint64   // newest group that was durable when the segment got its name
+	restart  uint64   // newest group before first from which replay starts, or 0
+	file     Identity // the segment's own: a copy of it is found out by this
 	identity sum16
 	prev     sum16 // check of the group before first
 }
@@ -78,11 +79,12 @@ func (h *segmentHead) encode(dst []byte) {
 	binary.BigEndian.PutUint64(dst[24:], h.first)
 	binary.BigEndian.PutUint64(dst[32:], h.synced)
 	binary.BigEndian.PutUint64(dst[40:], h.restart)
-	clear(dst[48:56])
-	copy(dst[56:], h.identity[:])
-	copy(dst[72:], h.prev[:])
-	check := sum(dst[:88])
-	copy(dst[88:], check[:])
+	binary.BigEndian.PutUint64(dst[48:], h.file.Inode)
+	binary.BigEndian.PutUint64(dst[56:], uint64(h.file.Born))
+	copy(dst[64:], h.identity[:])
+	copy(dst[80:], h.prev[:])
+	check := sum(dst[:96])
+	copy(dst[96:], check[:])
 }
 
 // decodeSegmentHead reads what encode wrote. The version is 0 if even that cannot be read, and ok says that all of a head of
@@ -92,7 +94,7 @@ func decodeSegmentHead(b []byte) (h segmentHead, version uint32, ok bool) {
 		return h, 0, false
 	}
 	version = binary.BigEndian.Uint32(b[4:])
-	if version != formatNow || sum(b[:88]) != sum16(b[88:104]) {
+	if version != formatNow || sum(b[:96]) != sum16(b[96:112]) {
 		return h, version, false
 	}
 	return segmentHead{
@@ -101,8 +103,9 @@ func decodeSegmentHead(b []byte) (h segmentHead, version uint32, ok bool) {
 		first:    binary.BigEndian.Uint64(b[24:]),
 		synced:   binary.BigEndian.Uint64(b[32:]),
 		restart:  binary.BigEndian.Uint64(b[40:]),
-		identity: sum16(b[56:72]),
-		prev:     sum16(b[72:88]),
+		file:     Identity{Inode: binary.BigEndian.Uint64(b[48:]), Born: int64(binary.BigEndian.Uint64(b[56:]))},
+		identity: sum16(b[64:80]),
+		prev:     sum16(b[80:96]),
 	}, version, true
 }
 

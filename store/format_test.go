@@ -56,7 +56,7 @@ func TestTheFormatStays(t *testing.T) {
 	add(t, l, true, rec(1, 0), rec(2, 700))
 	must(t, l.Close())
 	b := m.Bytes(segmentPath("log", 1))[:6*sector]
-	if got, want := fmt.Sprintf("%x", sha256.Sum256(b)), "70457043bd6945b443e55ca72c421176c9e810a61232e5df46d00e539ddeef53"; got != want {
+	if got, want := fmt.Sprintf("%x", sha256.Sum256(b)), "dad73480ec21972f9c3b40ce683647d43e08330dc39e34e811119e7082a0a3ea"; got != want {
 		t.Fatalf("%s, was %s", got, want)
 	}
 }

@@ -31,7 +31,14 @@ type File interface {
 	Size() (int64, error)         // in bytes
 	Preallocate(size int64) error // makes the file that many bytes long, zeros where nothing was written, with space set aside if possible
 	Sync() error                  // makes content and size durable; after an error neither is known, and a second call proves nothing
+	Identity() (Identity, error)  // tells the file from every other, a copy of it included
 	Reread() error                // makes later reads tell what the disk holds: after a failed sync, memory may show what it never got
+}
+
+// Identity is what a file keeps under every name, in an image of its file system too, and what no copy of it has.
+type Identity struct {
+	Inode uint64
+	Born  int64 // ns since 1970; 0 where the file system does not say
 }
 
 // ErrLocked says that another process has the lock.

@@ -23,6 +23,7 @@ type Memory struct {
 	durable map[string]*inode // what is there after a crash, but for pending
 	pending []naming
 	locks   map[string]bool
+	inodes  uint64 // made so far
 
 	syncErr, writeErr error // what the next Sync, the next WriteAt fails with
 	limited           bool  // there is only free space left
@@ -77,7 +78,8 @@ func (m *Memory) Create(path string) (File, error) {
 	if !m.dirs[filepath.Dir(path)] {
 		return nil, pathError("create", path, fs.ErrNotExist)
 	}
-	f := &inode{}
+	m.inodes++
+	f := &inode{number: m.inodes}
 	m.names[path] = f
 	m.pending = append(m.pending, naming{name: path, file: f})
 	return &memoryFile{m: m, inode: f, path: path, life: m.life}, nil
@@ -235,7 +237,7 @@ func (m *Memory) Bytes(path string) []byte {
 	return b
 }
 
-// Clone is another file system with the same files, synced and not, without the faults to come; none of them is open or locked.
+// Clone is an image of the file system: the same files, synced and not, without the faults to come; none of them is open or locked.
 func (m *Memory) Clone() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -247,7 +249,7 @@ func (m *Memory) Clone() *Memory {
 		return copies[f]
 	}
 	c := NewMemory()
-	c.dirs = maps.Clone(m.dirs)
+	c.dirs, c.inodes = maps.Clone(m.dirs), m.inodes
 	for path, f := range m.names {
 		c.names[path] = copied(f)
 	}
@@ -257,6 +259,17 @@ func (m *Memory) Clone() *Memory {
 	for _, n := range m.pending {
 		n.file = copied(n.file)
 		c.pending = append(c.pending, n)
+	}
+	return c
+}
+
+// Copied is a file system to which the files were copied one by one: they hold the same, and are others.
+func (m *Memory) Copied() *Memory {
+	c := m.Clone()
+	c.inodes += uint64(len(c.names)) // not to count from where another file system does
+	for _, path := range slices.Sorted(maps.Keys(c.names)) {
+		c.inodes++
+		c.names[path].number = c.inodes
 	}
 	return c
 }
@@ -365,6 +378,15 @@ func (f *memoryFile) Sync() error {
 	}
 	f.inode.sync()
 	return nil
+}
+
+func (f *memoryFile) Identity() (Identity, error) {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	if err := f.usable("identity"); err != nil {
+		return Identity{}, err
+	}
+	return Identity{Inode: f.inode.number}, nil
 }
 
 func (f *memoryFile) Reread() error {

@@ -9,6 +9,7 @@ const (
 
 // inode is what a file holds: as a process sees it, and enough of what the disk holds to go back to that.
 type inode struct {
+	number            uint64
 	size, durableSize int64
 	pages             []*page // nil where nothing was written: zeros
 	unsynced          []saved // sectors written since the last sync

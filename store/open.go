@@ -14,6 +14,36 @@ type Recovery struct {
 	Records   int    // in all, obsolete or not
 	TornBytes int64  // cut from the end of the log: written, and perhaps not all of it, by a process that did not live to sync it
 	TornAt    string // file and offset of the cut, if TornBytes > 0
+	Copied    bool   // the newest segment is not the file that was made for it
+}
+
+// Copied says whether the log in dir is a copy of the one that was made: its newest segment is another file than its head
+// says. Whoever wrote that log may have gone on since. ErrNoLog if there is none; a *DamageError if the head cannot be read.
+func Copied(fsys FS, dir string) (bool, error) {
+	numbers, err := listSegments(fsys, dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("store: %w", err)
+	}
+	if len(numbers) == 0 {
+		return false, fmt.Errorf("store: %s: %w", dir, ErrNoLog)
+	}
+	newest := numbers[len(numbers)-1]
+	path := segmentPath(dir, newest)
+	f, err := fsys.Open(path)
+	if err != nil {
+		return false, fmt.Errorf("store: %w", err)
+	}
+	defer f.Close()
+	head, err := readSegmentHead(f, path, newest)
+	if err != nil {
+		return false, fmt.Errorf("store: %w", err)
+	}
+	return isCopy(f, head)
+}
+
+func isCopy(f File, head segmentHead) (bool, error) {
+	is, err := f.Identity()
+	return is != head.file, err
 }
 
 // Open reads the log in dir and makes it ready for more. It calls visit once for every record, in the order in which they were
@@ -136,7 +166,8 @@ func (op *opening) openSegments() error {
 			return &DamageError{File: path, Reason: "the segment belongs to another log"}
 		}
 	}
-	return nil
+	op.recovery.Copied, err = isCopy(op.last().file, op.last().head)
+	return err
 }
 
 func readSegmentHead(f File, path string, number uint32) (segmentHead, error) {
@@ -154,7 +185,7 @@ func readSegmentHead(f File, path string, number uint32) (segmentHead, error) {
 	}
 	head, version, ok := decodeSegmentHead(first)
 	switch {
-	case version > formatNow:
+	case version != 0 && version != formatNow:
 		return head, fmt.Errorf("%s: version %d: %w", path, version, ErrVersion)
 	case !ok:
 		return head, &DamageError{File: path, Reason: "the head of the segment fails its check"}

@@ -73,6 +73,10 @@ func fillSegment(f File, head segmentHead, group []byte) error {
 	if err := f.Preallocate(head.size); err != nil {
 		return err
 	}
+	var err error
+	if head.file, err = f.Identity(); err != nil {
+		return err
+	}
 	first := make([]byte, sector, sector+len(group))
 	head.encode(first)
 	if _, err := f.WriteAt(append(first, group...), 0); err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // fadviseDontNeed is POSIX_FADV_DONTNEED of posix_fadvise(2).
@@ -32,6 +34,22 @@ func (f systemFile) Reread() error {
 		return f.failed("fadvise", errno)
 	}
 	return nil
+}
+
+// Identity is by statx(2): inode numbers are given again, birth times are not.
+func (f systemFile) Identity() (Identity, error) {
+	var s unix.Statx_t
+	err := ignoringEINTR(func() error {
+		return unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &s)
+	})
+	if err != nil {
+		return Identity{}, f.failed("statx", err)
+	}
+	i := Identity{Inode: s.Ino}
+	if s.Mask&unix.STATX_BTIME != 0 {
+		i.Born = s.Btime.Sec*1e9 + int64(s.Btime.Nsec)
+	}
+	return i, nil
 }
 
 func (f systemFile) failed(op string, err error) error {

@@ -12,6 +12,19 @@ import (
 // Preallocate only grows the file: setting space aside differs from system to system.
 func (f systemFile) Preallocate(size int64) error { return f.Truncate(size) }
 
+// Identity is the inode number: birth times differ from system to system.
+func (f systemFile) Identity() (Identity, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return Identity{}, err
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return Identity{}, fmt.Errorf("%s: the system does not tell its inode", f.Name())
+	}
+	return Identity{Inode: uint64(s.Ino)}, nil
+}
+
 // Reread does nothing: of the systems that we know, only Linux shows as written what it failed to write.
 func (f systemFile) Reread() error { return nil }
 

@@ -24,6 +24,19 @@ func Create(fs store.FS, dir string, o store.Options, key crypto.PublicKey, inca
 // machine is made durable after the log.
 var errStateAhead = errors.New("the state is ahead of the log: one of the two was replaced")
 
+// ErrCopied is that the log is a copy: what its member has promised since it was made, it does not tell.
+var ErrCopied = errors.New("the log is a copy of the one that its member speaks from")
+
+// Forgotten says whether a member that finds its log in dir so has forgotten what it promised, because there is none, or
+// only a copy. It then has to begin another one, by Create with an incarnation of its own, and observes.
+func Forgotten(fs store.FS, dir string) (bool, error) {
+	copied, err := store.Copied(fs, dir)
+	if errors.Is(err, store.ErrNoLog) {
+		return true, nil
+	}
+	return copied, err
+}
+
 // Open boots a host from its log, its blocks and its machine, of which the machine may be behind: it is brought to the
 // newest block first, and must come to the same digests.
 func Open(cfg Config) (*Host, error) {
@@ -31,9 +44,12 @@ func Open(cfg Config) (*Host, error) {
 		blocks: &store.Blocks{}, key: cfg.Key, scheme: cfg.Scheme, epoch: cfg.Genesis.Epoch(), self: cfg.Self,
 		bodies: make(map[crypto.Digest]store.Position),
 	}, head: cfg.Genesis.Header()}
-	log, _, err := store.Open(cfg.FS, cfg.Dir, cfg.Log, b.visit)
+	log, found, err := store.Open(cfg.FS, cfg.Dir, cfg.Log, b.visit)
 	if err != nil {
 		return nil, err
+	}
+	if found.Copied {
+		return nil, errors.Join(ErrCopied, log.Close())
 	}
 	b.w.log = log
 	h, err := b.open(cfg)
