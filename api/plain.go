@@ -56,6 +56,64 @@ type Header struct {
 	NextEpoch string `json:"next_epoch"`  // zeros if the block announces none
 }
 
+// Headers is the answer to GET /headers?from=&to=: as many as fit one answer.
+type Headers struct {
+	Headers []NumberedHeader `json:"headers"`
+	Next    uint64           `json:"next,omitempty,string"` // where to go on; absent: that was all
+}
+
+// NumberedHeader is a header with its digest.
+type NumberedHeader struct {
+	Header       Header `json:"header"`
+	HeaderDigest string `json:"header_digest"`
+}
+
+// Epoch is the answer to GET /epoch/N.
+type Epoch struct {
+	Number     uint64            `json:"number,string"`
+	Identity   string            `json:"identity"`    // digest of the header that announced it; of the first, the genesis digest
+	Chain      string            `json:"chain"`       // the genesis digest
+	Base       uint64            `json:"base,string"` // the last slot of the epoch before
+	Mode       string            `json:"mode"`
+	Quorum     int               `json:"quorum"` // members
+	Members    []EpochMember     `json:"members"`
+	Parameters map[string]uint32 `json:"parameters"`
+	HandOver   []Signed          `json:"hand_over"` // attestations to the header at the base, by both epochs; the first has none
+}
+
+// EpochMember is a member's whole entry.
+type EpochMember struct {
+	ID          uint32 `json:"id"`
+	Name        string `json:"name"`
+	Key         string `json:"key"`
+	PeerID      string `json:"peer_id"`
+	Address     string `json:"address"`
+	API         string `json:"api"`
+	Incarnation string `json:"incarnation"`
+}
+
+// EvidenceList is the answer to GET /evidence.
+type EvidenceList struct {
+	Evidence []Evidence `json:"evidence"`
+}
+
+// Evidence is two things that one member has signed, and of which a correct member signs at most one.
+type Evidence struct {
+	ID     string `json:"id"`
+	Kind   string `json:"kind"`
+	Member uint32 `json:"member"`
+	Key    string `json:"key"`
+	Epoch  string `json:"epoch"`
+	A      Word   `json:"a"`
+	B      Word   `json:"b"`
+}
+
+// Word is something signed, by whoever the context says.
+type Word struct {
+	Signed    string `json:"signed"` // the exact bytes under the signature
+	Signature string `json:"signature"`
+}
+
 // Transaction is one of a block's, with what came of it there.
 type Transaction struct {
 	ID        string `json:"id"`

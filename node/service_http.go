@@ -131,6 +131,9 @@ func (s *service) routes() http.Handler {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /status", s.status)
 	mux.HandleFunc("GET /block/{seq}", s.block)
+	mux.HandleFunc("GET /headers", s.headers)
+	mux.HandleFunc("GET /epoch/{number}", s.epoch)
+	mux.HandleFunc("GET /evidence", s.evidence)
 	mux.HandleFunc("GET /tx/{id}", s.transaction)
 	mux.Handle("GET /metrics", s.metrics.handler())
 	return mux

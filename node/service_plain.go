@@ -11,6 +11,7 @@ import (
 	"github.com/quorate/quorate/api/reason"
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 )
 
@@ -65,11 +66,7 @@ func (s *service) block(w http.ResponseWriter, r *http.Request) {
 func plainBlock(b executedBlock, e *epoch.Epoch) api.Block {
 	h := &b.Header
 	out := api.Block{
-		Header: api.Header{
-			Epoch: h.Epoch.String(), Seq: uint64(h.Seq), Parent: h.Parent.String(), Batch: h.Batch.String(),
-			Results: h.Results.String(), State: h.State.String(), Time: h.Time, NextEpoch: h.NextEpoch.String(),
-		},
-		HeaderDigest: h.Digest().String(), Mode: e.Mode.String(), View: uint64(b.View), Leader: uint32(e.Leader(b.View)),
+		Header: plainHeader(h), HeaderDigest: h.Digest().String(), Mode: e.Mode.String(), View: uint64(b.View), Leader: uint32(e.Leader(b.View)),
 		BatchTime:    b.Batch.Time,
 		Transactions: make([]api.Transaction, len(b.Batch.Requests)),
 		Certificate:  plainSigned(b.Certificate), Attestations: plainSigned(b.attestations),
@@ -83,6 +80,13 @@ func plainBlock(b executedBlock, e *epoch.Epoch) api.Block {
 		}
 	}
 	return out
+}
+
+func plainHeader(h *proof.Header) api.Header {
+	return api.Header{
+		Epoch: h.Epoch.String(), Seq: uint64(h.Seq), Parent: h.Parent.String(), Batch: h.Batch.String(),
+		Results: h.Results.String(), State: h.State.String(), Time: h.Time, NextEpoch: h.NextEpoch.String(),
+	}
 }
 
 func plainSigned(votes []*message.Signed) []api.Signed {

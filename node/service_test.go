@@ -398,6 +398,12 @@ func TestWhatIsNotThereHasItsName(t *testing.T) {
 		"/tx/" + strings.Repeat("0", 64):  reason.NotFound,
 		"/tx/" + strings.Repeat("A", 64):  reason.BadParameters,
 		"/tx/" + strings.Repeat("00", 31): reason.BadParameters,
+		"/headers?from=0":                 reason.BadParameters,
+		"/headers?from=x":                 reason.BadParameters,
+		"/headers?to=-1":                  reason.BadParameters,
+		"/headers?from=9":                 reason.NotFound,
+		"/epoch/1":                        reason.NotFound,
+		"/epoch/x":                        reason.BadParameters,
 	} {
 		code, body := get(t, s, path)
 		if code != want.HTTPStatus() || !strings.Contains(body, fmt.Sprintf("%q", want)) {
@@ -417,6 +423,7 @@ func TestPlainAnswersKeepTheirShape(t *testing.T) {
 	n.submit(n.request(kv.CompareAndSet([]byte("k"), []byte("x"), []byte("y"))))
 	for name, path := range map[string]string{
 		"status": "/status", "block": "/block/2", "tx": "/tx/" + q.ID().String(), "error": "/block/9",
+		"headers": "/headers?from=2", "epoch": "/epoch/0", "evidence": "/evidence",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, body := get(t, s, path)

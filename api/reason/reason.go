@@ -41,7 +41,7 @@ const (
 
 // Of what was asked for.
 const (
-	NotFound      Reason = "not_found"
+	NotFound      Reason = "unknown"
 	Pruned        Reason = "pruned"
 	Unreadable    Reason = "unreadable"
 	InvalidQuery  Reason = "invalid_query"

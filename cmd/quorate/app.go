@@ -91,7 +91,7 @@ func firstLine(err error) string {
 func (a *app) root() *cobra.Command {
 	root := group("quorate", "A Byzantine fault-tolerant replicated state machine",
 		a.testnetCommand(), a.initCommand(), a.startCommand(), a.configCommand(), a.keysCommand(), a.txCommand(), a.getCommand(), a.scanCommand(),
-		a.statusCommand(), a.blockCommand(), a.auditCommand(), a.benchCommand(), a.simCommand(), a.versionCommand())
+		a.statusCommand(), a.blockCommand(), a.evidenceCommand(), a.auditCommand(), a.benchCommand(), a.simCommand(), a.versionCommand())
 	root.Example = `  quorate testnet up --detach      four nodes on this machine
   quorate tx put greeting hello    a signed transaction, committed by a quorum
   quorate get greeting             what the key holds now
