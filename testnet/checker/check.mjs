@@ -1,0 +1,199 @@
+#!/usr/bin/env node
+// An independent checker: docs/protocol/encoding.md and transactions.md once more, as a program. It shares no code with
+// Quorate, believes nothing but the genesis, and computes again all that can be. Bytes are lower-case hexadecimal throughout.
+//   node check.mjs --genesis genesis.json [URL…]   every block of these nodes; of none named, of all in the genesis
+//   node check.mjs --vectors vectors               every vector
+// Exit codes: 0 all holds · 2 usage · 4 a node could not be read · 6 a link is broken, and which.
+import { createHash, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+class Trouble extends Error { constructor(code, message) { super(message); this.code = code; } }
+const fails = (code, what) => { throw new Trouble(code, what); };
+const broken = (what, expected, got) => fails(6, `${what}: expected ${expected}, got ${got}`);
+const same = (what, expected, got) => String(expected) === String(got) || broken(what, expected, got);
+// Primitives: put writes a value, get reads one with take, which yields that many bytes of the input.
+const uint = (n, least = 0, most = 2n ** (8n * BigInt(n)) - 1n) => ({ get: take => String(BigInt('0x' + take(n))),
+  put: v => v >= least && v <= most ? BigInt(v).toString(16).padStart(2 * n, '0') : broken('number', `${least} to ${most}`, v) });
+const [u8, u16, u32, u64] = [1, 2, 4, 8].map(n => uint(n));
+const time = { put: v => u64.put(BigInt.asUintN(64, BigInt(v))), get: take => String(BigInt.asIntN(64, BigInt(u64.get(take)))) };
+const isHex = v => /^([0-9a-f]{2})*$/.test(v);
+const fixed = n => ({ put: v => isHex(v) && v.length === 2 * n ? v : broken('bytes', `${n} in hexadecimal`, v), get: take => take(n) });
+const [d16, d32, d64] = [16, 32, 64].map(fixed);
+const bytes = { put: v => u32.put(v.length / 2) + fixed(v.length / 2).put(v), get: take => take(Number(u32.get(take))) };
+const optional = { put: v => v === undefined ? '00' : '01' + bytes.put(v), get: take => bit.get(take) === '1' ? bytes.get(take) : undefined };
+const bit = { put: v => v ? '01' : '00', get: uint(1, 0, 1).get };
+const hex = (v, from = 'utf8') => Buffer.from(v, from).toString('hex');
+const text = { put: v => bytes.put(hex(v)) }, tag = v => ({ put: () => hex(v), get: take => same('tag', hex(v), take(v.length)) });
+const list = of => ({ put: (v, all = v ?? []) => u32.put(all.length) + all.map(of.put).join(''),
+  get: take => { const all = []; for (let n = u32.get(take); n > 0; n--) all.push(of.get(take)); return all; } });
+const struct = fields => ({ put: v => Object.entries(fields).map(([name, of]) => of.put(v[name])).join(''),
+  get: take => Object.fromEntries(Object.entries(fields).map(([name, of]) => [name, of.get(take)])) });
+function read(of, input) { // nothing may be missing or left, and what was read must be written so
+  let at = 0;
+  const value = of.get(n => (at += 2 * n) <= input.length ? input.slice(at - 2 * n, at) : broken('bytes', `${n} more`, 'the end'));
+  return same('length', at / 2, input.length / 2), same('encoding', of.put(value), input), value;
+}
+// Layouts.
+const header = struct({ epoch: d32, seq: u64, parent: d32, batch: d32, results: d32, state: d32, time, next_epoch: d32 });
+const claim = struct({ tag: tag('quorate/tx\x01'), chain: d32, sender: d32, nonce: uint(8, 1), last: u64, operation: bytes });
+const batch = struct({ time, transactions: list(bytes) });
+const outcome = struct({ id: d32, status: u8, code: u16, seq: u64, result: bytes });
+const message = body => struct({ tag: tag('quorate/msg\x01'), chain: d32, epoch: d32, mode: u8, kind: u8, author: u32, ...body });
+const [vote, named] = [message({ view: u64, seq: u64, batch_digest: d32 }), message({ attached_digest: d32 })];
+const attestation = message({ seq: u64, header_digest: d32 });
+const messages = { 1: vote, 2: vote, 3: vote, 16: attestation, 18: message({ from: u64, to: u64 }), 19: named, 22: named,
+  17: message({ view: u64, delivered: u64, acknowledged: u64, stable: u64, progress: list(uint(1, 0, 3)) }),
+  20: message({ head: u64, attached_digest: d32 }), 21: message({ seq: u64, batch_digest: d32, missing: list(u16) }) };
+const forms = { '01': batch, '02': struct({ time, body_digests: list(d32) }) };
+const attachments = { 1: { get: take => { const f = take(1); return { f, ...forms[f].get(take) }; }, put: v => v.f + forms[v.f].put(v) },
+  19: struct({ blocks: list(bytes), checkpoint: bytes }), 20: struct({ transactions: list(bytes) }),
+  22: struct({ seq: u64, batch_digest: d32, time, transactions: list(bytes) }) };
+const detached = struct({ signed: bytes, signature: d64 });
+const member = struct({ name: text, key: d32, peer_id: text, address: text, api: text, incarnation: d16 });
+const parameters = struct(Object.fromEntries(('window checkpoint pipeline burst batch_requests batch_bytes request_bytes write_set_bytes ' +
+  'request_write_keys request_write_bytes nonce_window last_ahead').split(' ').map(name => [name, u32])));
+const modes = { byzantine: 1, crash: 2 };
+const configuration = { mode: { put: m => u8.put(modes[m]) }, members: list(member), parameters };
+const genesis = struct({ chain: text, test: bit, ...configuration, operators: list(d32), threshold: u32, time });
+// Digests.
+const H = (domain, ...parts) => createHash('sha256').update(String.fromCharCode(domain.length) + domain)
+  .update(Buffer.from(parts.join(''), 'hex')).digest('hex');
+const zero = '0'.repeat(64);
+const [headerDigest, genesisDigest] = [h => H('quorate/header/1', header.put(h)), g => H('quorate/genesis/1', genesis.put(g))];
+const [idOf, bodyOf] = [signed => H('quorate/tx/id/1', signed), whole => H('quorate/tx/body/1', whole)];
+const batchDigest = (at, whole) => H('quorate/batch/1', time.put(at), list(d32).put(whole.map(bodyOf)));
+const [leaf, node] = [o => H('quorate/merkle/leaf/1', outcome.put(o)), (left, right) => H('quorate/merkle/node/1', left, right)];
+const half = n => 2 ** Math.floor(Math.log2(n - 1)); // the largest power of two below n
+const top = leaves => leaves.length < 2 ? leaves.join('') : node(top(leaves.slice(0, half(leaves.length))), top(leaves.slice(half(leaves.length))));
+const climb = (at, i, n, path) => n < 2 ? at : i < half(n) // from leaf i of n to the top, path being its siblings upwards
+  ? node(climb(at, i, half(n), path.slice(0, -1)), path.at(-1)) : node(path.at(-1), climb(at, i - half(n), n - half(n), path.slice(0, -1)));
+const root = (n, tree) => H('quorate/merkle/root/1', u64.put(n), tree);
+const write = { put: ([key, value]) => value === undefined ? '02' + bytes.put(key) : '01' + bytes.put(key) + bytes.put(value) };
+const nextState = (before, seq, writes) => H('quorate/state/1', before, u64.put(seq), list(write).put([...writes].sort(([a], [b]) => a < b ? -1 : 1)));
+// Signatures, as OpenSSL judges them. It refuses some that ZIP 215 accepts; only who signs can make such, on purpose.
+const keys = new Map(), held = new Set();
+function mustHold(what, key, signed, signature) {
+  const [x, m, s] = [key, signed, d64.put(signature)].map(b => Buffer.from(b, 'hex')), all = key + signature + signed;
+  if (!keys.has(key)) keys.set(key, createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: x.toString('base64url') }, format: 'jwk' }));
+  held.has(all) || verify(null, m, keys.get(key), s) && held.add(all) || broken(what, `that of ${key}`, signature);
+}
+// Execution: the application's keys, and of each sender the highest nonce used and which id has used each.
+const statuses = ['', 'applied', 'failed', 'duplicate', 'expired', 'nonce_used', 'decided_earlier', 'nonce_too_distant', 'last_too_distant', 'invalid'];
+const fields = { 1: { key: bytes, value: bytes }, 2: { key: bytes }, 3: { key: bytes, old: optional, value: bytes }, 4: { key: bytes } };
+function apply(state, op) { // [code, result, write]
+  const kind = parseInt(op.slice(0, 2), 16);
+  if (op && !fields[kind]) return [0xff07, ''];
+  let o = {}; try { o = read(struct({ kind: u8, ...fields[kind] }), op); } catch { /* no key */ }
+  if (!o.key || o.key.length > 2 * 1024 || [o.value, o.old].some(v => v?.length > 2 * 61440)) return [0xff06, ''];
+  const now = state.get(o.key), content = now === undefined ? '00' : '01' + now;
+  return kind === 4 ? [0, content] : kind === 3 && now !== o.old ? [1, content] : [0, '', [o.key, o.value]];
+}
+function execute(machine, seq, transactions, p) {
+  let [budget, writes, window] = [p.write_set_bytes, new Map(), BigInt(p.nonce_window)];
+  const outcomes = transactions.map(t => {
+    if (!machine.sessions.has(t.sender)) machine.sessions.set(t.sender, { highest: 0n, used: new Map() });
+    const s = machine.sessions.get(t.sender), [nonce, last, slot] = [t.nonce, t.last, seq].map(BigInt), used = s.used.get(nonce);
+    const is = (status, at = seq, code = 0, result = '') => ({ id: t.id, status: statuses.indexOf(status), code, seq: at, result });
+    const refused = nonce === 0n || last === 0n ? is('invalid') : nonce <= s.highest - window ? is('decided_earlier')
+      : used ? (used.id === t.id ? is('duplicate', used.seq) : is('nonce_used')) : slot > last ? is('expired')
+      : nonce > s.highest + window ? is('nonce_too_distant') : last - slot > BigInt(p.last_ahead) && is('last_too_distant');
+    if (refused) return refused;
+    let [code, result, write] = apply(machine.state, t.operation);
+    const cost = result.length / 2 + (write ? 100 + write.join('').length / 2 : 0);
+    if (cost > Math.min(p.request_write_bytes, budget)) [code, result, write] = [cost > p.request_write_bytes ? 0xff03 : 0xff04, ''];
+    else budget -= cost; // what is dropped costs nothing
+    if (write) writes.set(...write), write[1] === undefined ? machine.state.delete(write[0]) : machine.state.set(...write);
+    s.used.set(nonce, { id: t.id, seq }), s.highest = nonce > s.highest ? nonce : s.highest;
+    return is(code ? 'failed' : 'applied', seq, code, result);
+  });
+  return { outcomes, writes, results: root(outcomes.length, top(outcomes.map(leaf))), state: machine.digest = nextState(machine.digest, seq, writes) };
+}
+// Chains.
+const quorum = n => Math.ceil((n + Math.floor((n - 1) / 3) + 1) / 2); // of n members, so that two share a correct one
+async function get(url) {
+  const answer = await fetch(url).catch(e => fails(4, e.cause?.message ?? e.message)), body = await answer.json().catch(() => ({}));
+  return answer.ok ? body : body.reason === 'unknown' ? undefined : fails(4, `${url}: ${answer.status} ${body.message}`);
+}
+function certificate(what, net, kind, votes, agrees) { // a quorum of distinct members, each of whose votes holds
+  for (const v of votes) {
+    const m = read(messages[kind], v.signed), who = `${what} of member ${v.member}`, key = net.members[v.member - 1]?.key;
+    same(`${who}: tag`, [net.id, net.id, modes[net.mode], kind, v.member], [m.chain, m.epoch, m.mode, m.kind, m.author]);
+    mustHold(`${who}: signature`, key ?? broken(who, `1 to ${net.members.length}`, v.member), v.signed, v.signature), agrees(who, m);
+  }
+  const n = new Set(votes.map(v => v.member)).size, least = quorum(net.members.length);
+  n === votes.length && n >= least || broken(`${what}: distinct members`, `${least} or more`, `${n} in ${votes.length} votes`);
+}
+function checkBlock(net, chain, { header: h, transactions: all, ...b }) {
+  const seq = String(chain.length), what = `block ${seq}`, before = chain.at(-1);
+  same(`${what}: epoch, seq, parent, next epoch`, [net.id, seq, before.digest, zero], [h.epoch, h.seq, h.parent, h.next_epoch]);
+  same(`${what}: time`, Math.max(Number(before.time), Number(b.batch_time)), h.time), same(`${what}: header digest`, headerDigest(h), b.header_digest);
+  same(`${what}: mode, leader`, [net.mode, BigInt(b.view) % BigInt(net.members.length) + 1n], [b.mode, b.leader]);
+  same(`${what}: batch digest`, batchDigest(b.batch_time, all.map(t => t.bytes + t.signature)), h.batch);
+  const did = execute(net.machine, seq, all.map(t => {
+    const c = read(claim, t.bytes), name = `${what}: transaction ${t.id}`;
+    same(`${name}: chain and id`, [net.id, idOf(t.bytes)], [c.chain, t.id]);
+    return mustHold(`${name}: signature`, c.sender, t.bytes, t.signature), { id: t.id, ...c };
+  }), net.parameters);
+  did.outcomes.forEach((o, i) => same(`${what}: outcome of ${o.id}`, [statuses[o.status], o.code, o.seq, o.result],
+    [all[i].status, all[i].code, all[i].seq, all[i].result]));
+  same(`${what}: results root, state digest`, [did.results, did.state], [h.results, h.state]);
+  certificate(`${what}: commit`, net, 3, b.certificate, (who, m) => same(who, [b.view, seq, h.batch], [m.view, m.seq, m.batch_digest]));
+  if (b.attestations.length) certificate(`${what}: attestation`, net, 16, b.attestations, (who, m) =>
+    Number(m.seq) < chain.length ? broken(who, `slot ${seq} or later`, m.seq) : net.attested.push({ who, ...m }));
+  chain.push({ digest: b.header_digest, time: h.time, executed: did.outcomes.filter(o => o.status < 3).length });
+}
+async function checkNode(g, url) {
+  const net = { ...g, id: genesisDigest(g), machine: { state: new Map(), sessions: new Map(), digest: zero }, attested: [] };
+  const first = { epoch: net.id, seq: 0, parent: zero, batch: zero, results: zero, state: zero, time: g.time, next_epoch: zero };
+  const chain = [{ digest: headerDigest(first), time: g.time, executed: 0 }];
+  for (let b; (b = await get(`${url}/block/${chain.length}`)) !== undefined;) checkBlock(net, chain, b);
+  const known = net.attested.filter(a => chain[a.seq]);
+  for (const a of known) same(`${a.who}: header ${a.seq}`, chain[a.seq].digest, a.header_digest);
+  return console.log(`${url}: ${chain.length - 1} blocks, attested through ${known.reduce((most, a) => Math.max(most, a.seq), 0)}`), chain;
+}
+async function checkAll(g, urls, longest = []) {
+  for (const url of urls) {
+    const chain = await checkNode(g, url).catch(e => fails(e instanceof Trouble ? e.code : 6, `${url}: ${e.message}`)); // nonsense is broken, too
+    for (let i = 0; i < Math.min(chain.length, longest.length); i++) same(`${url}: header ${i}, beside the other nodes'`, longest[i].digest, chain[i].digest);
+    if (chain.length > longest.length) longest = chain;
+  }
+  return `${urls.length} nodes, ${longest.length - 1} blocks, ${longest.reduce((n, b) => n + b.executed, 0)} transactions executed: all holds`;
+}
+// Vectors: what must come of each input.
+const pick = (from, like) => JSON.stringify(Object.keys(like).sort().filter(k => k in from).map(k => [k, [from[k]].flat().map(String)]));
+const signer = seed => createPrivateKey({ key: Buffer.from('302e020100300506032b657004220420' + seed, 'hex'), format: 'der', type: 'pkcs8' });
+const keyOf = seed => hex(createPublicKey(signer(seed)).export({ format: 'jwk' }).x, 'base64url');
+const vectors = {
+  transactions: (i, b, sender = keyOf(i.sender_seed), signed = claim.put({ ...i, sender })) => {
+    const signature = hex(sign(null, Buffer.from(signed, 'hex'), signer(i.sender_seed))), transaction = signed + signature;
+    return { signed, signature, transaction, sender, id: idOf(signed), body_digest: bodyOf(transaction) };
+  },
+  batches: i => ({ batch: batch.put(i), digest: batchDigest(i.time, i.transactions) }),
+  headers: i => ({ header: header.put(i), digest: headerDigest(i) }),
+  results: ({ results: all }) => ({ root: root((all ?? []).length, top((all ?? []).map(leaf))), ...(all ?? []).map(outcome.put) }),
+  state: i => ({ state: nextState(i.before, i.seq, i.writes.map(w => [w.key, w.delete ? undefined : w.value])) }),
+  genesis: ({ genesis: g }) => ({ digest: genesisDigest(g), epoch: genesisDigest(g).repeat(2) + u64.put(0).repeat(2) + struct(configuration).put(g) }),
+  receipts: (i, b) => {
+    const chain = i.headers.map(h => read(header, h)), said = i.attestations.map(a => read(attestation, read(detached, a).signed));
+    chain.slice(1).forEach((h, n) => same('parent', headerDigest(chain[n]), h.parent)), same('results', b.root, chain[0].results);
+    said.forEach(a => same('attested', headerDigest(chain.find(h => h.seq === a.seq)), a.header_digest));
+    return { root: root(i.count, climb(H('quorate/merkle/leaf/1', b.leaf), Number(i.index), Number(i.count), i.path)) };
+  },
+  messages: (i, b) => {
+    const m = read(messages[i.kind], b.signed), more = { ...m, ...attachments[i.kind] && read(attachments[i.kind], b.attached) };
+    same('fields', pick(i, more), pick(more, i)), mustHold('signature', keyOf(i.author_seed), b.signed, b.signature);
+    same('attached digest', m.attached_digest ?? '', m.attached_digest ? H('quorate/attached/1', b.attached) : '');
+    return { wire: bytes.put(b.signed) + b.signature + bytes.put(b.attached) };
+  },
+};
+function checkVectors(dir, n = 0) {
+  for (const [name, compute] of Object.entries(vectors)) for (const v of JSON.parse(readFileSync(`${dir}/${name}.json`)))
+    for (const [what, got] of Object.entries(compute(v.input, v.bytes))) same(`${name}: ${v.name}: ${what}`, v.bytes[what] ?? v.bytes[`leaf_${what}`], got), n++;
+  return `${n} values in ${Object.keys(vectors).length} files: all holds`;
+}
+try {
+  const [what, file, ...urls] = process.argv.slice(2), g = what === '--genesis' && file && JSON.parse(readFileSync(file));
+  if (!g && (what !== '--vectors' || !file)) fails(2, 'usage: check.mjs --genesis FILE [URL…] | --vectors DIR');
+  console.log(g ? await checkAll(g, urls.length ? urls : g.members.map(m => `http://${m.api}`)) : checkVectors(file));
+} catch (e) {
+  console.error(`check: ${e instanceof Trouble ? e.message : e.stack}`), process.exit(e.code > 0 ? e.code : 1);
+}
