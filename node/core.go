@@ -30,7 +30,7 @@ func (n *Node) runCore() {
 			n.stages.executed(results)
 			n.host.Executed(results)
 		case now := <-ticker.C:
-			n.host.Step(bft.Tick{Now: now.UnixMilli()})
+			n.host.Step(bft.Tick{Now: now.Add(n.cfg.ClockOffset).UnixMilli()})
 			n.publish()
 		case <-n.outside():
 			n.takeInbox()
@@ -113,6 +113,10 @@ func (n *Node) drain() {
 // release carries out what rests on a durable group, in the order of the contract.
 func (n *Node) release(r host.Released) {
 	for _, e := range r.Send {
+		if err := n.capture.record("out", e.Message); err != nil {
+			n.fail(err)
+			return
+		}
 		n.send(e)
 	}
 	n.stages.follow(r)

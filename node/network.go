@@ -43,6 +43,10 @@ func (n *Node) receive(frame []byte, from epoch.ReplicaID) {
 		return
 	}
 	n.metrics.received(m.Body.Kind(), len(frame))
+	if err := n.capture.record("in", m); err != nil {
+		n.fail(err)
+		return
+	}
 	n.inbox.put(item{event: bft.Received{Signed: m}, bytes: len(frame)})
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
@@ -36,6 +37,10 @@ type Config struct {
 	Machine   statemachine.Machine
 	Version   string
 	Logger    *slog.Logger
+
+	// Of test networks only.
+	Capture     string        // file to which every message is appended; empty: none
+	ClockOffset time.Duration // added to the wall clock
 }
 
 // voteCache is how many verified signatures are remembered: those of the requests and votes of a few seconds at full
@@ -51,6 +56,7 @@ type Node struct {
 	backing statemachine.Backing
 	state   *statemachine.Replicated
 	network *p2p.Network
+	capture *capture
 	service *service
 	metrics *metrics
 
@@ -122,6 +128,9 @@ func (n *Node) open() (err error) {
 		}
 	}()
 	genesis := n.cfg.Genesis
+	if !genesis.Test && (n.cfg.Capture != "" || n.cfg.ClockOffset != 0) {
+		return errTestOnly
+	}
 	if err := n.remember(); err != nil {
 		return err
 	}
@@ -146,6 +155,10 @@ func (n *Node) open() (err error) {
 		return withRemedy(err)
 	}
 	opened = append(opened, n.host.Writer().Close)
+	if n.capture, err = openCapture(n.cfg.Capture); err != nil {
+		return err
+	}
+	opened = append(opened, n.capture.close)
 	n.recent = newRecent(n.host)
 	n.door = newDoor(n.host.Checker())
 	n.metrics = newMetrics(n.Status, n.scheme.Counts)
@@ -209,7 +222,7 @@ func (n *Node) Stop(ctx context.Context) error {
 		n.replica.Wait()
 		n.endOnce.Do(func() { close(n.ended) })
 		n.others.Wait()
-		err = errors.Join(err, n.backing.Close(), n.network.Close(ctx), n.host.Writer().Close())
+		err = errors.Join(err, n.backing.Close(), n.network.Close(ctx), n.host.Writer().Close(), n.capture.close())
 	})
 	return err
 }
@@ -222,6 +235,8 @@ func (n *Node) Blocks() *host.Blocks { return n.host.Blocks() }
 
 // State is the machine's state, as far as it is durable.
 func (n *Node) State() *statemachine.Replicated { return n.state }
+
+var errTestOnly = errors.New(`a capture and a clock offset are for test networks: the genesis does not say "test": true`)
 
 var errDiverged = errors.New("a quorum has executed something else than this node")
 
