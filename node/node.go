@@ -167,6 +167,7 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	opened = append(opened, func() error { return n.network.Close(context.Background()) })
+	n.metrics.registry.MustRegister(newTrafficCollector(n.network.Traffic))
 	n.publish()
 	if n.service, err = newService(n, n.cfg.APIListen, n.metrics, n.log); err != nil {
 		return err

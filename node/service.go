@@ -74,6 +74,7 @@ type Status struct {
 	Why     string // why it is not ready; empty if it is
 	Version string // of the program
 
+	Evidence         int // pairs of messages held against members
 	PoolTransactions int // that wait to be executed
 	PoolBytes        int // of those
 }

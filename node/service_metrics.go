@@ -21,6 +21,7 @@ type metrics struct {
 	syncs    prometheus.Histogram
 	stages   *prometheus.HistogramVec // by name
 	panics   prometheus.Counter
+	views    prometheus.Counter
 }
 
 // flow is what members' messages went one way.
@@ -50,6 +51,9 @@ func newMetrics(status func() Status, signatures func() (made, verified uint64))
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "quorate_service_panics_total", Help: "Panics recovered in the public service: each is a defect.",
 		}),
+		views: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "quorate_view_changes_total", Help: "Views that this node has entered since it started, the first not counted.",
+		}),
 	}
 	messages := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "quorate_messages_total", Help: "Messages of members, by kind.",
@@ -60,7 +64,7 @@ func newMetrics(status func() Status, signatures func() (made, verified uint64))
 	m.in = newFlow(messages, bytes, "in")
 	m.out = newFlow(messages, bytes, "out")
 	m.registry.MustRegister(
-		m.syncs, m.stages, m.panics, messages, bytes, newSyncCounter(m.syncs),
+		m.syncs, m.stages, m.panics, m.views, messages, bytes, newSyncCounter(m.syncs),
 		newStatusCollector(status, signatures),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -119,7 +123,7 @@ type statusCollector struct {
 	signatures func() (made, verified uint64)
 
 	seq, stable, view, epoch, ready, peers   *prometheus.Desc
-	poolTransactions, poolBytes              *prometheus.Desc
+	poolTransactions, poolBytes, evidence    *prometheus.Desc
 	signaturesMade, signaturesVerified, info *prometheus.Desc
 }
 
@@ -137,6 +141,7 @@ func newStatusCollector(status func() Status, signatures func() (made, verified 
 		peers:              desc("peers", "Members that this node is connected to."),
 		poolTransactions:   desc("pool_transactions", "Transactions that wait to be executed."),
 		poolBytes:          desc("pool_bytes", "Bytes of the transactions that wait to be executed."),
+		evidence:           desc("evidence", "Pairs of messages held against members."),
 		signaturesMade:     desc("signatures_made_total", "Signatures made."),
 		signaturesVerified: desc("signatures_verified_total", "Signatures verified: not those answered from memory."),
 		info:               desc("info", "Always 1; the labels say what runs here.", "chain", "node", "version"),
@@ -161,6 +166,7 @@ func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.peers, float64(s.Peers))
 	gauge(c.poolTransactions, float64(s.PoolTransactions))
 	gauge(c.poolBytes, float64(s.PoolBytes))
+	gauge(c.evidence, float64(s.Evidence))
 	gauge(c.info, 1, s.Chain.String(), number(s.Node), s.Version)
 	out <- prometheus.MustNewConstMetric(c.signaturesMade, prometheus.CounterValue, float64(made))
 	out <- prometheus.MustNewConstMetric(c.signaturesVerified, prometheus.CounterValue, float64(verified))

@@ -38,8 +38,13 @@ func (n *Node) publish() {
 		s.Role = ObserverRole
 	}
 	s.PoolTransactions, s.PoolBytes = r.Pooled()
-	if old := n.snapshot.p.Load(); old != nil && old.moved == s.moved && s.PoolTransactions > 0 {
-		s.stuckTicks = old.stuckTicks + 1
+	if old := n.snapshot.p.Load(); old != nil {
+		if old.moved == s.moved && s.PoolTransactions > 0 {
+			s.stuckTicks = old.stuckTicks + 1
+		}
+		if old.View != s.View {
+			n.metrics.views.Inc()
+		}
 	}
 	s.Peers = len(n.network.Connected())
 	s.Ready, s.Why = n.ready(r, s)
