@@ -17,11 +17,16 @@ import (
 
 func (a *app) simCommand() *cobra.Command {
 	var o sim.Options
-	var trace bool
+	var trace, shrink bool
+	var leaveOut string
 	cmd := a.command("sim [flags]", "Explore random worlds in the simulator",
 		"  quorate sim --seeds 1000\n  quorate sim --seeds 1 --from 4711 --trace    one world, told as a story", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
-			if err := o.Check(); err != nil {
+			var err error
+			if o.LeftOut, err = sim.ParseFaults(leaveOut); err == nil {
+				err = o.Check()
+			}
+			if err != nil {
 				return &failure{exitUsage, err}
 			}
 			if o.Seeds == 0 {
@@ -33,7 +38,7 @@ func (a *app) simCommand() *cobra.Command {
 				}
 				o.Trace = a.out
 			}
-			return a.sim(ctx, o)
+			return a.sim(ctx, o, shrink)
 		})
 	f := cmd.Flags()
 	f.IntVar(&o.Seeds, "seeds", 100, "how many worlds")
@@ -41,15 +46,17 @@ func (a *app) simCommand() *cobra.Command {
 	f.IntVar(&o.Nodes, "nodes", 0, "how many nodes each world has (default: each seed draws its own)")
 	f.IntVar(&o.Steps, "steps", 0, "faults end after so many events (default: after the time that the seed draws)")
 	f.BoolVar(&trace, "trace", false, "tell what happens")
+	f.BoolVar(&shrink, "shrink", false, "bring the first failure down to the faults that it takes")
+	f.StringVar(&leaveOut, "leave-out", "", "faults that do not happen, by number: 1-4,7")
 	return cmd
 }
 
 // sim runs the worlds, one for each processor at a time.
-func (a *app) sim(ctx context.Context, o sim.Options) error {
+func (a *app) sim(ctx context.Context, o sim.Options, shrink bool) error {
 	// A world cannot be interrupted within: the signal that ends the command lets it go.
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
-	totals := &sim.Totals{}
+	totals, begun := &sim.Totals{}, time.Now()
 	var mu sync.Mutex
 	next, said := 0, time.Now()
 	var wg sync.WaitGroup
@@ -81,7 +88,22 @@ func (a *app) sim(ctx context.Context, o sim.Options) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("after %d worlds: %w", totals.Worlds, ctx.Err())
 	}
+	if took := time.Since(begun).Seconds(); o.Seeds > 1 {
+		c := &totals.Counts
+		a.say("%.0f s: %.0f commits, %.0f faults, %.0f events a second", took, float64(c.Commits)/took, float64(totals.Faults)/took, float64(c.Events)/took)
+	}
+	if shrink && len(totals.Failures) > 0 {
+		a.shrunk(totals, o)
+	}
 	return a.simVerdict(totals, o)
+}
+
+// shrunk says what the first failure takes.
+func (a *app) shrunk(t *sim.Totals, o sim.Options) {
+	failed := t.FirstFailure()
+	small, r := sim.Shrink(failed, o)
+	a.say("%d of %d faults are enough: %v\n  repeat: %s --trace", failed.Struck-len(small.LeftOut), failed.Struck, r.Violation,
+		sim.Reproducer(failed.Seed, small))
 }
 
 var errNotTested = errors.New("the worlds did not do what they promise to test: run more seeds")

@@ -69,6 +69,15 @@ type witness struct {
 	attested     epoch.Seq
 	acknowledged epoch.Seq // the newest slot it has shown a quorum for, in this life
 	words        words
+	forgot       bool // what it has promised: it must promise nothing any more
+}
+
+// forgets takes in that a member's log is gone. It begins again from nothing, and what it has said binds it still.
+func (a *auditor) forgets(id epoch.ReplicaID) {
+	w := a.of(id)
+	w.durable, w.attested, w.acknowledged = 0, 0, 0
+	w.words.list = nil
+	w.forgot = true
 }
 
 // quorumOf is how many of n members it takes for any two such groups to share one that is correct, if at most f of them

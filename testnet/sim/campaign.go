@@ -15,6 +15,7 @@ type Totals struct {
 	Worlds   int
 	Ed25519  int   // worlds with real signatures
 	Micros   int64 // virtual time of all
+	Faults   int   // that struck
 	Counts   Counts
 	Failures []*Violation // in ascending order of seeds
 
@@ -43,6 +44,7 @@ func (t *Totals) Add(r Report, o Options) {
 		t.Ed25519++
 	}
 	t.Micros += r.Micros
+	t.Faults += r.Struck
 	t.Counts.add(&r.Counts)
 	t.runs = append(t.runs, r)
 	if r.Violation != nil {
@@ -65,6 +67,12 @@ func (t *Totals) MedianCommits() int {
 	}
 	slices.Sort(commits)
 	return commits[(len(commits)-1)/2]
+}
+
+// FirstFailure is the report of the failed world with the lowest seed; there must be one.
+func (t *Totals) FirstFailure() Report {
+	i := slices.IndexFunc(t.runs, func(r Report) bool { return r.Violation == t.Failures[0] })
+	return t.runs[i]
 }
 
 // Digest is over the digests of all worlds, in the order of their seeds.
@@ -125,6 +133,9 @@ func Reproducer(seed uint64, o Options) string {
 	}
 	if o.Steps != 0 {
 		line += fmt.Sprintf(" --steps %d", o.Steps)
+	}
+	if len(o.LeftOut) > 0 {
+		line += " --leave-out " + FormatFaults(o.LeftOut)
 	}
 	return line
 }

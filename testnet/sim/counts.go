@@ -14,9 +14,24 @@ type Counts struct {
 	CatchUps     int // slots learned from another's block
 	Checkpoints  int // that became stable, at each node
 	Isolations   int // of a node from all others
+	OneWays      int // links cut in one direction
+	Splits       int // into two groups
+	Shapes       int // all links cut but those of a ring, a star or a chain
+	Flaps        int // links that went down and up again and again
+	Starvations  int // of a node's links
+	SlowDisks    int // for a while
+	FailedSyncs  int // that ended their host
+	FullDisks    int // that ended their host
+	Wipes        int // of a disk, key kept
+	Restores     int // of a disk from an old copy
+	CoreWins     int // progress of a quorum while all others stayed away
 	Lost         int // messages
+	CutOff       int // messages on a dead link
+	VeryLate     int // messages that came half a minute later
 	Duplicated   int
 	Reordered    int // delivered before one that was sent earlier on the same link
+	ByName       int // proposals whose transactions were only named
+	Fetches      int // of transactions that were named
 	Retries      int // of a client at another node
 	Duplicates   int // answered again, after the client had its answer
 	OrderedTwice int // ordered a second time, and not executed again
@@ -58,9 +73,24 @@ func (c *Counts) fields() []field {
 		{"catch-ups", &c.CatchUps},
 		{"stable checkpoints", &c.Checkpoints},
 		{"isolations", &c.Isolations},
+		{"one-way cuts", &c.OneWays},
+		{"splits", &c.Splits},
+		{"rings, stars and chains", &c.Shapes},
+		{"flapping links", &c.Flaps},
+		{"starved nodes", &c.Starvations},
+		{"slow disks", &c.SlowDisks},
+		{"failed syncs", &c.FailedSyncs},
+		{"full disks", &c.FullDisks},
+		{"wiped disks", &c.Wipes},
+		{"restored disks", &c.Restores},
+		{"live cores", &c.CoreWins},
+		{"messages cut off", &c.CutOff},
+		{"messages very late", &c.VeryLate},
 		{"messages lost", &c.Lost},
 		{"messages duplicated", &c.Duplicated},
 		{"messages reordered", &c.Reordered},
+		{"proposals by name", &c.ByName},
+		{"fetches of transactions", &c.Fetches},
 		{"retries", &c.Retries},
 		{"duplicates answered", &c.Duplicates},
 		{"duplicates ordered", &c.OrderedTwice},

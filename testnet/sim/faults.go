@@ -1,23 +1,59 @@
 package sim
 
-// plan is what goes wrong, and until when.
+// plan is what goes wrong, and until when. Which kinds of faults a world has is drawn first: one that has them all never
+// gets far with any (Groce et al., Swarm Testing, ISSTA 2012).
 type plan struct {
 	until int64 // virtual time at which the world heals
 	mean  int64 // between two faults
 	crash bool  // crashes come so thick that nodes crash again while they recover
 	quiet bool  // it ends with a power cut of all, and clients ask for nothing new after it
+	core  bool  // before all heal, a quorum must go on by itself
+	kinds []int // weights of faultKinds; 0: this world has none of them
+}
+
+// faultKind is one way in which things go wrong.
+type faultKind struct {
+	name   string
+	weight int
+	strike func(*World)
+}
+
+var faultKinds = []faultKind{
+	{"crash", 45, func(w *World) { w.crashSome(1) }},
+	{"crash-some", 15, func(w *World) { w.crashSome(1 + w.ofFaults.IntN(len(w.nodes))) }},
+	{"crash-all", 10, (*World).crashAll},
+	{"isolate", 20, (*World).isolate},
+	{"one-way", 15, (*World).cutOneWay},
+	{"split", 10, (*World).split},
+	{"shape", 8, (*World).shape},
+	{"flap", 10, (*World).flap},
+	{"starve", 8, (*World).starve},
+	{"slow-disk", 10, (*World).slowDisk},
+	{"fail-sync", 8, (*World).failSync},
+	{"fill-disk", 6, (*World).fillDisk},
+	{"wipe", 4, (*World).wipe},
+	{"restore", 4, (*World).restore},
 }
 
 // healTime is how long the network may take to converge after it has healed.
 const healTime = 15 * second
 
 func drawPlan(c chance) plan {
-	return plan{
+	p := plan{
 		until: c.between(60*second, 66*second),
 		mean:  c.between(2*second, 6*second),
 		crash: c.permille(150),
 		quiet: c.permille(400),
+		core:  c.permille(500),
 	}
+	for i := range faultKinds {
+		weight := 0
+		if i == 0 || c.permille(600) { // every world has some crashes
+			weight = faultKinds[i].weight
+		}
+		p.kinds = append(p.kinds, weight)
+	}
+	return p
 }
 
 func (w *World) planFaults() {
@@ -34,36 +70,21 @@ func (w *World) changeWeather() {
 	w.after(w.ofFaults.about(4*second), nil, faults, 2, w.changeWeather)
 }
 
-// fault has something go wrong, now and again.
+// fault has something go wrong, now and again. A fault that is left out is drawn all the same, so that those after it stay
+// what they are.
 func (w *World) fault() {
 	if w.healed {
 		return
 	}
 	w.after(w.ofFaults.about(w.plan.mean), nil, faults, 1, w.fault)
-	switch w.ofFaults.pick(45, 15, 10, 30) {
-	case 0:
-		w.crashSome(1)
-	case 1:
-		w.crashSome(1 + w.ofFaults.IntN(len(w.nodes)))
-	case 2:
-		w.crashAll()
-	case 3:
-		w.isolate()
-	}
-}
-
-func (w *World) isolate() {
-	if w.network.isolated != nil {
+	kind := &faultKinds[w.ofFaults.pick(w.plan.kinds...)]
+	w.struck++
+	if w.leftOut[w.struck] {
+		w.ofFaults = newChance(w.seed+uint64(w.struck)<<32, ofFaults)
 		return
 	}
-	n := w.nodes[w.ofFaults.IntN(len(w.nodes))]
-	w.counts.Isolations++
-	w.network.isolated = n
-	w.tell(n, "is cut off")
-	w.after(w.ofFaults.about(1500*milli), nil, faults, 3, func() {
-		w.network.isolated = nil
-		w.tell(n, "is connected again")
-	})
+	kind.strike(w)
+	w.ofFaults = newChance(w.seed+uint64(w.struck)<<32, ofFaults) // whatever the strike has drawn
 }
 
 func (w *World) crashSome(most int) {
@@ -133,12 +154,9 @@ func (n *node) crash() {
 	w := n.w
 	c := w.ofCrashes
 	w.counts.Crashes++
-	n.life++
 	lost := !n.host.Idle() // what was staged, if nothing else
-	n.host, n.machine, n.doom = nil, nil, atOnce
-	n.work, n.working = nil, false
 	unsynced := n.writing
-	n.writing = false
+	n.end()
 	how := c.pick(15, 40, 5, 40)
 	if how == 0 {
 		n.disk.Kill()
@@ -175,6 +193,13 @@ func (n *node) crash() {
 	if !w.healed {
 		w.after(n.downtime(), n, restarts, 0, n.restart)
 	}
+}
+
+// end is that the process is gone, and what it had in memory.
+func (n *node) end() {
+	n.life++
+	n.host, n.machine, n.doom = nil, nil, atOnce
+	n.work, n.working, n.writing = nil, false, false
 }
 
 // downtime is how long a node is gone: short for the leader, without whom nothing happens.

@@ -2,13 +2,96 @@ package sim
 
 import "github.com/quorate/quorate/bft/epoch"
 
-// heal ends all faults: every node that is down restarts, the network is perfect, clients begin nothing new but one
-// last transaction each, or nothing at all. What is pending must then be answered, and all hosts come to one head,
-// within healTime.
+// heal ends all faults. Half of the worlds then first have to show that a quorum goes on by itself: see coreAlone.
 func (w *World) heal() {
 	if w.healed {
 		return
 	}
+	w.healed = true
+	w.tell(nil, "all faults end")
+	w.network.mend()
+	for _, n := range w.nodes {
+		n.doom, n.slowBy, n.full = atOnce, 0, false
+		n.disk.Fill(-1)
+		n.disk.FailSync(nil)
+	}
+	if w.plan.core {
+		w.coreAlone()
+		return
+	}
+	w.healAll()
+}
+
+// coreAlone has all but a quorum of members stay away: dead, or cut off. Those that are left are correct and connected, and
+// the leader is among them, so something new must be committed within healTime. (Lamport's claim of liveness is of this kind:
+// not that a network works when everything does, but that it does when enough does.)
+func (w *World) coreAlone() {
+	core := make([]bool, len(w.nodes)+1)
+	core[w.epoch.Leader(0)] = true
+	for left := w.audit.quorum - 1; left > 0; {
+		if n := w.anyNode(); !core[n.id] && !n.forgot {
+			core[n.id] = true
+			left--
+		}
+	}
+	dead := w.ofFaults.permille(500)
+	for _, n := range w.nodes {
+		switch {
+		case core[n.id]:
+			if !n.up() {
+				n.comeBack()
+			}
+		case n.up() && dead:
+			n.crash()
+		}
+	}
+	for _, from := range w.nodes {
+		for _, to := range w.nodes {
+			if core[from.id] != core[to.id] {
+				w.network.link(from, to).cuts++
+			}
+		}
+	}
+	w.tell(nil, "a quorum is alone")
+	for _, c := range w.clients {
+		w.submitNew(c)
+	}
+	from, deadline := w.audit.last(), w.now+healTime
+	var look func()
+	look = func() {
+		switch {
+		case w.goesOn(core, from):
+			w.counts.CoreWins++
+			w.network.mend()
+			w.healAll()
+		case w.now >= deadline:
+			w.broken(nil, breaks("liveness", "a quorum of correct, connected members has acknowledged nothing new after slot %d", from))
+		default:
+			w.after(100*milli, nil, looks, 1, look)
+		}
+	}
+	w.after(100*milli, nil, looks, 1, look)
+}
+
+// goesOn says whether a core's members all know of something new that survives.
+func (w *World) goesOn(core []bool, from epoch.Seq) bool {
+	for _, n := range w.nodes {
+		if core[n.id] && (!n.up() || n.host.Replica().Acknowledged() <= from) {
+			return false
+		}
+	}
+	return true
+}
+
+// comeBack restarts a node soon, whatever restart was planned.
+func (n *node) comeBack() {
+	n.life++
+	n.after(n.w.ofCrashes.between(0, 500*milli), restarts, 1, n.restart)
+}
+
+// healAll has every node that is down restart; clients begin nothing new but one last transaction each, or nothing at all.
+// What is pending must then be answered, and all hosts come to one head, within healTime.
+func (w *World) healAll() {
 	if w.plan.quiet {
 		w.counts.AllCrashes++
 		for _, n := range w.nodes {
@@ -17,14 +100,10 @@ func (w *World) heal() {
 			}
 		}
 	}
-	w.healed = true
-	w.tell(nil, "all faults end")
-	w.network.weather, w.network.isolated = fair, nil
+	w.tell(nil, "all are connected")
 	for _, n := range w.nodes {
-		n.doom = atOnce
 		if !n.up() {
-			n.life++ // whatever restart was planned
-			n.after(w.ofCrashes.between(0, 500*milli), restarts, 1, n.restart)
+			n.comeBack()
 		}
 	}
 	for _, c := range w.clients {

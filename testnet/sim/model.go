@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/statemachine"
 	"github.com/quorate/quorate/statemachine/kv"
@@ -30,6 +31,9 @@ const keys = 8
 func (w *World) drawOperation(value string) operation {
 	c := w.ofClients
 	o := operation{key: "k" + string('0'+rune(c.IntN(keys))), value: value}
+	if c.permille(20) { // a batch with it is proposed by name
+		o.value += strings.Repeat("x", message.InlineBytes+c.IntN(8<<10))
+	}
 	switch c.pick(45, 10, 25, 18, 2) {
 	case 0:
 		o.kind = kv.KindPut

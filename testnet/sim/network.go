@@ -7,18 +7,19 @@ import (
 )
 
 // network carries messages between nodes. It loses, delays, duplicates and reorders them, more or less as the weather
-// is, and may cut one node off from all others.
+// is, and links may be cut or starved, each way by itself.
 type network struct {
 	w *World
 	chance
-	links    []link // by sender and recipient
-	weather  weather
-	isolated *node
-	arrived  uint64
+	links   []link // by sender and recipient
+	weather weather
+	arrived uint64
 }
 
 type link struct {
 	delay     int64 // µs, when the weather is fair
+	cuts      int   // reasons why it is dead
+	starved   int64 // µs that every message takes longer
 	sent      uint64
 	delivered uint64 // the highest number of what was sent
 }
@@ -53,23 +54,33 @@ func (nw *network) change(c chance) {
 	}
 }
 
+func (nw *network) link(from, to *node) *link { return &nw.links[(from.id-1)*len(nw.w.nodes)+to.id-1] }
+
 // send takes a message on its way to one node.
 func (nw *network) send(from, to *node, f *flight, way message.Way) {
 	if to == from {
 		return
 	}
-	l := &nw.links[(from.id-1)*len(nw.w.nodes)+to.id-1]
+	l := nw.link(from, to)
 	l.sent++
-	if nw.isolated == from || nw.isolated == to || nw.permille(nw.weather.lost) {
+	if l.cuts > 0 {
+		nw.w.counts.CutOff++
+		return
+	}
+	if nw.permille(nw.weather.lost) {
 		nw.w.counts.Lost++
 		return
 	}
-	delay := l.delay + nw.about(nw.weather.jitter)
+	delay := l.delay + l.starved + nw.about(nw.weather.jitter)
 	if way == message.Gossip {
 		delay += nw.about(2 * l.delay)
 	}
 	if nw.permille(nw.weather.late) {
 		delay += nw.between(second/2, 7*second)
+		if nw.permille(100) { // long after everybody has forgotten it
+			delay += nw.between(10*second, 40*second)
+			nw.w.counts.VeryLate++
+		}
 	}
 	nw.deliver(to, l, f, delay)
 	if nw.permille(nw.weather.twice) {

@@ -30,6 +30,11 @@ type node struct {
 	stale *statemachine.MemoryBacking // as it was some commits ago
 	since int                         // commits since then
 
+	old    *store.Memory // a copy of the disk as it was
+	forgot bool          // its first log is gone: it observes
+	full   bool          // its disk has hardly any room
+	slowBy int64         // µs that a sync takes longer
+
 	// What does not.
 	host    *host.Host // nil while the node is down
 	life    int
@@ -84,6 +89,10 @@ func (n *node) up() bool { return n.host != nil }
 
 // boot starts the host on what the disk and the machine's backing hold.
 func (n *node) boot() {
+	if err := n.recall(); err != nil {
+		n.w.broken(n, breaks("boot", "%v", err))
+		return
+	}
 	machine, err := statemachine.Open(n.state, kv.Machine{}, host.Limits(n.w.epoch.Parameters))
 	if err == nil {
 		n.machine = machine
@@ -137,14 +146,14 @@ func (n *node) pump() {
 
 func (n *node) append(g *host.Group) {
 	if err := n.host.Writer().Append(g); err != nil {
-		n.w.broken(n, breaks("boot", "append: %v", err))
+		n.diskFailed(err)
 		return
 	}
 	n.writing = true
 	if n.meets(beforeSync) {
 		return
 	}
-	delay := n.w.ofDisks.about(n.diskTime)
+	delay := n.w.ofDisks.about(n.diskTime) + n.slowBy
 	if n.w.ofDisks.permille(5) {
 		delay += 300 * milli
 	}
@@ -153,7 +162,7 @@ func (n *node) append(g *host.Group) {
 
 func (n *node) sync(g *host.Group) {
 	if err := n.host.Writer().Sync(); err != nil {
-		n.w.broken(n, breaks("boot", "sync: %v", err))
+		n.diskFailed(err)
 		return
 	}
 	n.writing = false
@@ -328,6 +337,7 @@ func (n *node) send(e *host.Envelope) {
 		return
 	}
 	if first {
+		w.countSent(e.Message)
 		w.tellSent(n, e.Message)
 		if _, _, binds := promiseOf(e.Message); binds && w.ofCrashes.IntN(auditEvery) == 0 {
 			w.broken(n, n.auditDurable())

@@ -50,6 +50,9 @@ func (a *auditor) sent(id epoch.ReplicaID, m *message.Signed) (first bool, err e
 		return true, nil
 	}
 	w := a.of(id)
+	if w.forgot {
+		return false, breaks("promises", "says %s of slot %d in view %d, and has forgotten what it promised before", p.kind, p.seq, p.view)
+	}
 	if before, ok := w.words.said[p]; ok {
 		if before != d {
 			return false, breaks("promises", "says %s of slot %d in view %d for %s, and said it for %s before", p.kind, p.seq, p.view, d.Short(), before.Short())

@@ -15,11 +15,12 @@ import (
 
 // Options choose which worlds are run.
 type Options struct {
-	From  uint64    // the first seed
-	Seeds int       // how many, for Campaign
-	Nodes int       // 4 to 7; 0: each seed draws its own
-	Steps int       // the faults end after so many events; 0: after the time that the seed draws
-	Trace io.Writer // tells the story of a run, a line an event; nil: untold
+	From    uint64       // the first seed
+	Seeds   int          // how many, for Campaign
+	Nodes   int          // 4 to 7; 0: each seed draws its own
+	Steps   int          // the faults end after so many events; 0: after the time that the seed draws
+	LeftOut map[int]bool // faults that do not happen, by their number in the world, from 1
+	Trace   io.Writer    // tells the story of a run, a line an event; nil: untold
 }
 
 // Node counts that a world may have: from one fault borne to two.
@@ -47,6 +48,7 @@ type Report struct {
 	Nodes     int
 	Ed25519   bool  // real signatures instead of modelled ones
 	Micros    int64 // virtual time it took
+	Struck    int   // faults, those left out as well
 	Counts    Counts
 	Digest    crypto.Digest // over every event: equal runs have equal ones
 	Violation *Violation    // nil: all checkers were content
@@ -88,7 +90,7 @@ func Run(seed uint64, o Options) Report {
 	w := newWorld(seed, o)
 	w.run()
 	return Report{
-		Seed: seed, Nodes: len(w.nodes), Ed25519: w.ed25519, Micros: w.now,
+		Seed: seed, Nodes: len(w.nodes), Ed25519: w.ed25519, Micros: w.now, Struck: w.struck,
 		Counts: w.counts, Digest: w.trace.digest(), Violation: w.violation,
 	}
 }

@@ -60,6 +60,17 @@ func (w *World) tell(n *node, format string, args ...any) {
 	fmt.Fprintf(w.trace.out, "%10s %s %s\n", clock(w.now), who, fmt.Sprintf(format, args...))
 }
 
+func (w *World) countSent(m *message.Signed) {
+	switch b := m.Body.(type) {
+	case *message.PrePrepare:
+		if b.Outline != nil {
+			w.counts.ByName++
+		}
+	case *message.Fetch:
+		w.counts.Fetches++
+	}
+}
+
 // tellSent tells what a node says for the first time.
 func (w *World) tellSent(n *node, m *message.Signed) {
 	if w.trace.out == nil {

@@ -43,6 +43,9 @@ type World struct {
 
 	ofDisks, ofMachines, ofClients, ofFaults, ofCrashes chance
 
+	struck  int          // faults so far, those left out as well
+	leftOut map[int]bool // by number, from 1
+
 	acting    *node // whom the present event happens to
 	healed    bool
 	over      bool
@@ -53,7 +56,7 @@ type World struct {
 func newWorld(seed uint64, o Options) *World {
 	c := newChance(seed, ofWorld)
 	w := &World{
-		seed: seed, steps: o.Steps, trace: newTrace(o.Trace),
+		seed: seed, steps: o.Steps, leftOut: o.LeftOut, trace: newTrace(o.Trace),
 		ed25519: seed%100 == 50,
 		ofDisks: newChance(seed, ofDisks), ofMachines: newChance(seed, ofMachines), ofClients: newChance(seed, ofClients),
 		ofFaults: newChance(seed, ofFaults), ofCrashes: newChance(seed, ofCrashes),
@@ -123,6 +126,7 @@ func (w *World) run() {
 			return
 		}
 		n.boot()
+		w.after(n.w.ofDisks.between(second, 10*second), n, faults, 7, n.backUp)
 	}
 	for _, c := range w.clients {
 		w.clientWakes(c)

@@ -1,0 +1,135 @@
+package sim
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/quorate/quorate/node/host"
+	"github.com/quorate/quorate/statemachine"
+	"github.com/quorate/quorate/store"
+)
+
+// Faults of disks, other than what a power cut takes.
+
+// slowDisk has a node's syncs take long for a while.
+func (w *World) slowDisk() {
+	n, by := w.anyNode(), w.ofFaults.between(50*milli, 500*milli)
+	if n.slowBy > 0 {
+		return
+	}
+	w.counts.SlowDisks++
+	w.tell(n, "has a slow disk")
+	n.slowBy = by
+	w.after(w.ofFaults.about(2*second), nil, faults, 6, func() { n.slowBy = 0 })
+}
+
+// failSync has a node's next sync fail, once: it must end, and must not believe a second one.
+func (w *World) failSync() {
+	if n := w.anyNode(); n.up() {
+		w.tell(n, "will fail its next sync")
+		n.disk.FailSync(syscall.EIO)
+	}
+}
+
+// fillDisk leaves a node hardly any room, until it is made some time after it has ended.
+func (w *World) fillDisk() {
+	if n := w.anyNode(); n.up() && !n.full {
+		w.tell(n, "has a full disk")
+		n.full = true
+		n.disk.Fill(w.ofFaults.Int64N(2000))
+	}
+}
+
+// diskFailed is a node that cannot write or sync: it ends, as a process does whose log has failed, and comes back later.
+func (n *node) diskFailed(err error) {
+	w := n.w
+	switch {
+	case errors.Is(err, syscall.EIO):
+		w.counts.FailedSyncs++
+	case errors.Is(err, syscall.ENOSPC):
+		w.counts.FullDisks++
+	default:
+		w.broken(n, breaks("boot", "%v", err))
+		return
+	}
+	w.tell(n, "ends: %v", err)
+	n.end()
+	n.disk.Kill()
+	n.disk.Fill(-1)
+	n.full = false
+	w.broken(n, n.auditMemory())
+	if !w.healed {
+		w.after(n.downtime(), n, restarts, 0, n.restart)
+	}
+}
+
+// A member that forgets never votes again in this epoch, so only so many may that a quorum remembers; and not the leader,
+// in whose place nobody can step yet.
+func (w *World) forgetful() *node {
+	n := w.anyNode()
+	forgotten := 0
+	for _, other := range w.nodes {
+		if other.forgot {
+			forgotten++
+		}
+	}
+	if n.member() == w.epoch.Leader(0) || (!n.forgot && len(w.nodes)-forgotten-1 < w.audit.quorum) {
+		return nil
+	}
+	return n
+}
+
+// wipe takes a node's disk and leaves its key.
+func (w *World) wipe() {
+	n := w.forgetful()
+	if n == nil || !n.up() {
+		return
+	}
+	w.counts.Wipes++
+	w.tell(n, "loses its disk")
+	n.replaceDisk(store.NewMemory())
+}
+
+// restore puts an old copy in the place of a node's disk, when there is one.
+func (w *World) restore() {
+	n := w.forgetful()
+	if n == nil || !n.up() || n.old == nil {
+		return
+	}
+	w.counts.Restores++
+	w.tell(n, "gets its disk back from an old copy")
+	n.replaceDisk(n.old.Copied())
+}
+
+// backUp copies a node's disk now and then.
+func (n *node) backUp() {
+	if n.up() && !n.forgot {
+		n.old = n.disk.Clone()
+	}
+	if !n.w.healed {
+		n.w.after(n.w.ofDisks.between(3*second, 20*second), n, faults, 7, n.backUp)
+	}
+}
+
+func (n *node) replaceDisk(disk *store.Memory) {
+	n.w.counts.Crashes++
+	n.end()
+	n.disk.Kill()
+	n.disk, n.full, n.old = disk, false, nil
+	n.w.after(n.downtime(), n, restarts, 0, n.restart)
+}
+
+// recall makes sure that there is a log to boot from, as package node does: the member's own, or that of an observer.
+func (n *node) recall() error {
+	forgot, err := host.Forgotten(n.disk, folder)
+	if err != nil || !forgot {
+		return err
+	}
+	n.forgot = true
+	n.disk, n.state, n.stale = store.NewMemory(), statemachine.NewMemory(), nil
+	drawn := n.w.ofDisks.bytes()
+	copy(n.incarnation[:], drawn[:])
+	n.w.audit.forgets(n.member())
+	n.w.tell(n, "has forgotten what it promised, and observes")
+	return host.Create(n.disk, folder, n.options, n.key.Public(), n.incarnation)
+}
