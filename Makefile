@@ -6,7 +6,7 @@ SHELL := bash
 SEEDS ?= 1000
 FUZZTIME ?= 60s
 
-.PHONY: build verify fix test race sim mutants fuzz e2e crash powercut smoke
+.PHONY: build verify fix test race sim mutants fuzz e2e crash powercut smoke man
 
 # One static binary, ./quorate.
 build:
@@ -72,3 +72,7 @@ powercut:
 # The README's tour on the built binary.
 smoke: build
 	.ci/smoke ./quorate
+
+# The manual pages, docs/man, from the commands. A test keeps them in step.
+man:
+	go test ./cmd/quorate -run '^TestTheManualIsOfTheseCommands$$' -rewrite

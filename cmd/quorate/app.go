@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,7 +35,19 @@ type app struct {
 // fromEnvironment are the flags that QUORATE_NAME sets if the command line does not.
 var fromEnvironment = map[string]bool{
 	"dir": true, "node": true, "key": true, "genesis": true, "timeout": true, "output": true, "quiet": true,
-	"log-level": true, "log-format": true, "home": true, "keys": true, "passphrase-file": true, "p2p-listen": true, "api-listen": true,
+	"log-level": true, "log-format": true, "home": true, "base-port": true, "keys": true, "passphrase-file": true, "p2p-listen": true, "api-listen": true,
+}
+
+// environmentFlags lists those flags in two lines.
+func environmentFlags() string {
+	flags := slices.Sorted(maps.Keys(fromEnvironment))
+	half := len(flags) / 2
+	return strings.Join(flags[:half], ", ") + ",\n" + strings.Join(flags[half:], ", ")
+}
+
+// variableOf is the environment's name for a flag.
+func variableOf(flag string) string {
+	return "QUORATE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // execute runs a command line and returns its exit code.
@@ -89,16 +103,27 @@ func firstLine(err error) string {
 }
 
 func (a *app) root() *cobra.Command {
-	root := group("quorate", "A Byzantine fault-tolerant replicated state machine",
-		a.testnetCommand(), a.initCommand(), a.startCommand(), a.configCommand(), a.keysCommand(), a.txCommand(), a.getCommand(), a.scanCommand(),
-		a.statusCommand(), a.blockCommand(), a.evidenceCommand(), a.auditCommand(), a.benchCommand(), a.simCommand(), a.versionCommand())
+	root := group("quorate", "A Byzantine fault-tolerant replicated state machine")
+	byPurpose(root, "A network on this machine", a.testnetCommand())
+	byPurpose(root, "A node on a host of its own", a.initCommand(), a.startCommand(), a.configCommand())
+	byPurpose(root, "Clients", a.txCommand(), a.getCommand(), a.scanCommand(), a.keysCommand())
+	byPurpose(root, "What nodes know, and whether it is true", a.statusCommand(), a.blockCommand(), a.evidenceCommand(), a.auditCommand())
+	byPurpose(root, "Load and faults", a.benchCommand(), a.simCommand())
+	byPurpose(root, "This program", a.versionCommand(), a.completionCommand(), helpCommand(root))
+	root.Long = `A Byzantine fault-tolerant replicated state machine.
+
+Without other flags, commands are about the test network in ./quorate-testnet. Results go to stdout, progress and logs
+to stderr. The flags ` + environmentFlags() + `
+can be given in the environment too: --log-level as QUORATE_LOG_LEVEL.
+
+Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 unavailable or outcome unknown, 5 rejected, 6 a safety violation or a
+failed proof was found, 130 interrupted before there was an answer.`
 	root.Example = `  quorate testnet up --detach      four nodes on this machine
   quorate tx put greeting hello    a signed transaction, committed by a quorum
   quorate get greeting             what the key holds now
   quorate testnet down`
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpCommand(helpCommand(root))
+	root.CompletionOptions.DisableDefaultCmd = true // ours says how to install each
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.settle(cmd.Flags()) }
 	f := root.PersistentFlags()
 	f.StringVarP(&a.output, "output", "o", "text", "text or json")
@@ -106,6 +131,8 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&a.dir, "dir", "quorate-testnet", "folder of the test network")
+	root.SetUsageTemplate(root.UsageTemplate() + "{{if not .HasSubCommands}}\nExit codes: see quorate help.\n{{end}}")
+	a.addCompletions(root)
 	return root
 }
 
@@ -117,7 +144,7 @@ func (a *app) settle(flags *pflag.FlagSet) error {
 		if f.Changed || !fromEnvironment[f.Name] {
 			return
 		}
-		variable := "QUORATE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		variable := variableOf(f.Name)
 		if value := a.getenv(variable); value != "" {
 			if wrong := flags.Set(f.Name, value); wrong != nil {
 				err = errors.Join(err, fmt.Errorf("%s: %w", variable, wrong))
@@ -143,6 +170,19 @@ func (a *app) source(f *pflag.Flag) string {
 		return "--" + f.Name
 	}
 	return "default"
+}
+
+// byPurpose adds commands to root under a heading of its help.
+func byPurpose(root *cobra.Command, heading string, commands ...*cobra.Command) {
+	g := &cobra.Group{ID: heading, Title: heading + ":"}
+	root.AddGroup(g)
+	for _, cmd := range commands {
+		cmd.GroupID = g.ID
+		root.AddCommand(cmd)
+		if cmd.Name() == "help" {
+			root.SetHelpCommand(cmd)
+		}
+	}
 }
 
 // group is a command that only has others.

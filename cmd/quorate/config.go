@@ -102,7 +102,8 @@ func (a *app) configShowCommand() *cobra.Command {
 		})
 	cmd.Long = `Show a node's settings, and where each comes from: a flag, QUORATE_NAME, the folder's config.toml, or the default.
 
-With the flags that start is to have, it shows what start would make of them. What all nodes share stands in the genesis.`
+With the flags that start is to have, it shows what start would make of them. What all nodes share stands in the
+genesis.`
 	n.add(cmd)
 	return cmd
 }

@@ -46,7 +46,8 @@ func (a *app) initCommand() *cobra.Command {
 func (a *app) initGenesisCommand() *cobra.Command {
 	var chain, out string
 	var operators, params []string
-	cmd := a.command("genesis --out FILE MEMBER.json…", "Put a genesis together from members' entries", "", cobra.MinimumNArgs(1),
+	cmd := a.command("genesis --out FILE MEMBER.json…", "Put a genesis together from members' entries",
+		"  quorate init genesis --chain shop --out genesis.json a.json b.json c.json d.json\n  quorate init genesis --out genesis.json --param checkpoint=32 --operator KEY a.json b.json c.json d.json", cobra.MinimumNArgs(1),
 		func(_ context.Context, args []string) error {
 			if out == "" {
 				return fail(exitUsage, "--out is missing")

@@ -248,7 +248,7 @@ func (a *app) stopAll(n *local.Network) error {
 }
 
 func (a *app) testnetStatusCommand() *cobra.Command {
-	return a.command("status", "Show how the nodes are", "", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+	return a.command("status", "Show how the nodes are", "  quorate testnet status -o json", cobra.NoArgs, func(ctx context.Context, _ []string) error {
 		n, err := a.network()
 		if err != nil {
 			return err
@@ -283,7 +283,7 @@ func (a *app) showNetwork(ctx context.Context, n *local.Network) error {
 }
 
 func (a *app) testnetDownCommand() *cobra.Command {
-	return a.command("down", "Stop all nodes", "", cobra.NoArgs, func(context.Context, []string) error {
+	return a.command("down", "Stop all nodes", "  quorate testnet down --dir seven", cobra.NoArgs, func(context.Context, []string) error {
 		n, err := a.network()
 		if err != nil {
 			return err

@@ -390,31 +390,32 @@ func (t *target) submitOne(ctx context.Context, c *client.Client, q *message.Req
 
 func (a *app) txShowCommand() *cobra.Command {
 	t := target{app: a}
-	cmd := a.command("show ID", "Show what became of a transaction", "", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
-		var id crypto.Digest
-		if err := id.UnmarshalText([]byte(args[0])); err != nil {
-			return fail(exitUsage, "id %q: %w", args[0], err)
-		}
-		n, err := t.find()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(ctx, t.timeout)
-		defer cancel()
-		if n.fixed {
-			return t.showWords(ctx, n, "/tx/"+id.String(), "id", "seq", "index", "status", "code", "result")
-		}
-		c, err := n.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		o, err := c.Transaction(ctx, id)
-		if err != nil {
-			return t.readError(ctx, n, err)
-		}
-		return a.writeOutcome(o)
-	})
+	cmd := a.command("show ID", "Show what became of a transaction",
+		"  quorate tx show 8d0f…e2    the id, all 64 digits, as tx put prints it\n  quorate tx show 8d0f…e2 --node 2", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+			var id crypto.Digest
+			if err := id.UnmarshalText([]byte(args[0])); err != nil {
+				return fail(exitUsage, "id %q: %w", args[0], err)
+			}
+			n, err := t.find()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(ctx, t.timeout)
+			defer cancel()
+			if n.fixed {
+				return t.showWords(ctx, n, "/tx/"+id.String(), "id", "seq", "index", "status", "code", "result")
+			}
+			c, err := n.client()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			o, err := c.Transaction(ctx, id)
+			if err != nil {
+				return t.readError(ctx, n, err)
+			}
+			return a.writeOutcome(o)
+		})
 	t.addNode(cmd.Flags())
 	return cmd
 }

@@ -33,7 +33,7 @@ func version() string {
 }
 
 func (a *app) versionCommand() *cobra.Command {
-	return a.command("version", "Print what this program is", "", cobra.NoArgs, func(context.Context, []string) error {
+	return a.command("version", "Print what this program is", "  quorate version -o json", cobra.NoArgs, func(context.Context, []string) error {
 		return a.writeFields([]field{{"version", version()}, {"go", runtime.Version()}, {"platform", runtime.GOOS + "/" + runtime.GOARCH}})
 	})
 }
