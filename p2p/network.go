@@ -13,6 +13,7 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -109,6 +110,9 @@ type Network struct {
 	closed   bool
 }
 
+// ErrListen says that this host cannot listen where it is to. libp2p gives the system's reason in words only.
+var ErrListen = errors.New("listen")
+
 // New listens, and refuses everybody until Start. Errors name the member or address that is wrong.
 func New(cfg Config) (*Network, error) {
 	key, self, err := identity(cfg.Seed)
@@ -132,7 +136,7 @@ func New(cfg Config) (*Network, error) {
 	n.host, err = newHost(key, listen, n.gate, len(cfg.Peers), cfg.Registerer)
 	if err != nil {
 		n.cancel()
-		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+		return nil, fmt.Errorf("%w on %s: %w", ErrListen, cfg.Listen, err)
 	}
 	return n, nil
 }

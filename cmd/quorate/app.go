@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -81,27 +80,6 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	return code
 }
 
-// plainUsage is what is wrong with a command line, without the names of functions.
-func plainUsage(err error) string {
-	var value *pflag.InvalidValueError
-	var unknown *pflag.NotExistError
-	switch {
-	case errors.As(err, &value) && errors.Is(err, strconv.ErrRange):
-		return fmt.Sprintf("--%s %q: out of range", value.GetFlag().Name, value.GetValue())
-	case errors.As(err, &value) && errors.Is(err, strconv.ErrSyntax) && value.GetFlag().Value.Type() != "bool":
-		return fmt.Sprintf("--%s %q: want a number", value.GetFlag().Name, value.GetValue())
-	case errors.As(err, &unknown):
-		return firstLine(err) + "; before a value that begins with - write --"
-	}
-	return firstLine(err)
-}
-
-// firstLine leaves out cobra's suggestions, which take several.
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
-}
-
 func (a *app) root() *cobra.Command {
 	root := group("quorate", "A Byzantine fault-tolerant replicated state machine")
 	byPurpose(root, "A network on this machine", a.testnetCommand())
@@ -147,7 +125,7 @@ func (a *app) settle(flags *pflag.FlagSet) error {
 		variable := variableOf(f.Name)
 		if value := a.getenv(variable); value != "" {
 			if wrong := flags.Set(f.Name, value); wrong != nil {
-				err = errors.Join(err, fmt.Errorf("%s: %w", variable, wrong))
+				err = errors.Join(err, wrongVariable(variable, wrong))
 			}
 			a.environment[f.Name] = variable
 		}
@@ -190,7 +168,7 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{Use: use, Short: short}
 	g.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return fmt.Errorf("no command %q in %q", args[0], cmd.CommandPath())
+			return noCommand(cmd, args[0])
 		}
 		return fmt.Errorf("%q wants a command", cmd.CommandPath())
 	}
@@ -202,7 +180,7 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 // command is one that does something: do's errors are not usage errors, unless they say so.
 func (a *app) command(use, short, example string, args cobra.PositionalArgs, do func(ctx context.Context, args []string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Example: example, Args: args, DisableFlagsInUseLine: true,
+		Use: use, Short: short, Example: example, Args: counts(args), DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.begun = true
 			return do(cmd.Context(), args)
@@ -216,7 +194,7 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			cmd, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return fmt.Errorf("no command %q", strings.Join(args, " "))
+				return noCommand(cmd, strings.Join(rest, " "))
 			}
 			return cmd.Help()
 		},

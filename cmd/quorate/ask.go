@@ -84,6 +84,9 @@ func (t *target) tooShort() error {
 }
 
 func (t *target) noneAnswers() error {
+	if t.genesis != "" {
+		return fail(exitUnavailable, "no node answers at the addresses that %s has for the members: are they up, and can this host reach them?", t.genesis)
+	}
 	return fail(exitUnavailable, "no node answers: quorate testnet status%s", t.app.dirFlag())
 }
 

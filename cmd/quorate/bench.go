@@ -88,7 +88,7 @@ func (a *app) bench(ctx context.Context, t *target, cfg bench.Config, acks strin
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	return fail(exitUnavailable, "nothing was acknowledged: quorate testnet status")
+	return fail(exitUnavailable, "nothing was acknowledged: quorate testnet status%s", a.dirFlag())
 }
 
 // submitLoad goes on with the same bytes until there is an outcome, or no time.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -68,6 +69,11 @@ func (n *nodeFlags) resolve() (*nodeSettings, error) {
 			_ = f.Value.Set(own.said) // a text
 			if s.Says(own.key) {
 				from = file
+			}
+		}
+		if value := f.Value.String(); value != "" && strings.HasSuffix(own.key, "_listen") {
+			if err := checkAddress(value, 0); err != nil {
+				return nil, fmt.Errorf("%s, from %s: %w", own.key, from, err)
 			}
 		}
 		all = append(all, setting{own.key, f.Value.String(), from})

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/testnet/local"
@@ -24,6 +27,11 @@ func (a *app) initCommand() *cobra.Command {
 			for _, needed := range []field{{"home", home}, {"name", name}, {"p2p", address}, {"api", api}} {
 				if needed.value == "" {
 					return fail(exitUsage, "--%s is missing", needed.name)
+				}
+			}
+			for _, a := range []struct{ flag, value string }{{"p2p", address}, {"api", api}} {
+				if err := checkAddress(a.value, 1); err != nil {
+					return fail(exitUsage, "--%s %w", a.flag, err)
 				}
 			}
 			h := local.Home(home)
@@ -62,7 +70,11 @@ func (a *app) initGenesisCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := local.WriteGenesis(out, g); err != nil {
+			err = local.WriteGenesis(out, g)
+			if errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("%s is there already: choose another --out", out)
+			}
+			if err != nil {
 				return err
 			}
 			return a.writeFields([]field{{"chain", g.Digest().String()}, {"members", len(g.Members)}, {"genesis", filepath.Clean(out)}})
@@ -93,10 +105,35 @@ func genesisOf(chain string, p local.Plan, operators, members []string) (*proof.
 		if err != nil {
 			return nil, err
 		}
+		if err := errors.Join(checkAddress(m.Address, 1), checkAddress(m.API, 1)); err != nil {
+			return nil, fmt.Errorf("%s: address %w", path, err)
+		}
+		for i := range g.Members {
+			if what := shared(&m, &g.Members[i]); what != "" {
+				return nil, fmt.Errorf("these make no genesis: %s: %s is that of %s", path, what, members[i])
+			}
+		}
 		g.Members = append(g.Members, m)
 	}
 	if err := g.Validate(); err != nil {
 		return nil, fmt.Errorf("these make no genesis: %w", err)
 	}
 	return g, nil
+}
+
+// shared is what two entries have in common that each member has for itself; empty if nothing.
+func shared(a, b *epoch.Member) string {
+	switch {
+	case a.Name == b.Name:
+		return "name"
+	case a.Key == b.Key:
+		return "key"
+	case a.PeerID == b.PeerID:
+		return "peer_id"
+	case a.Address == b.Address:
+		return "address"
+	case a.API == b.API:
+		return "api"
+	}
+	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,6 +94,9 @@ func runNode(ctx context.Context, h local.Home, cfg node.Config) (err error) {
 		return err
 	}
 	n, err := node.Start(cfg)
+	if errors.Is(err, p2p.ErrListen) || errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) {
+		err = fmt.Errorf("%w: stop what listens there, or have the node listen elsewhere with --p2p-listen and --api-listen", err)
+	}
 	if err != nil {
 		return errors.Join(err, claim.Release())
 	}

@@ -45,6 +45,9 @@ type network struct {
 
 // find reads the genesis and says where the nodes are.
 func (t *target) find() (*network, error) {
+	if t.timeout < 0 {
+		return nil, fail(exitUsage, "--timeout %v: want a time, like 30s", t.timeout)
+	}
 	n := &network{}
 	if t.genesis != "" {
 		g, err := local.ReadGenesis(t.genesis)

@@ -102,6 +102,9 @@ func (a *app) create(p local.Plan) (*local.Network, error) {
 	if errors.Is(err, local.ErrExists) {
 		return nil, fmt.Errorf("%w: choose another folder with --dir", err)
 	}
+	if system := (*fs.PathError)(nil); errors.As(err, &system) {
+		return nil, fmt.Errorf("%s cannot be made (%w): make room or mend the permissions, or choose another folder with --dir", a.dir, system.Err)
+	}
 	return n, err
 }
 
