@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/quorate/quorate/crypto"
 )
@@ -164,7 +165,7 @@ func readAs(path, what string, decode func([]byte) (*File, error)) (*File, error
 }
 
 func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe is opened, not waited for
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,9 @@ package keystore
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -38,5 +40,15 @@ func TestAKeyFileOfAnotherUserIsRefused(t *testing.T) {
 		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "belongs to user 65534") {
 			t.Errorf("a file of another user: %v", err)
 		}
+	}
+}
+
+func TestAPipeIsRefusedAndNotWaitedFor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "alice.json")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
+		t.Errorf("a pipe that nobody writes to: %v", err)
 	}
 }
