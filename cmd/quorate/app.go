@@ -109,7 +109,9 @@ failed proof was found, 130 interrupted before there was an answer.`
 	f.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&a.dir, "dir", "quorate-testnet", "folder of the test network")
-	root.SetUsageTemplate(root.UsageTemplate() + "{{if not .HasSubCommands}}\nExit codes: see quorate help.\n{{end}}")
+	// A group does nothing without a command: it has one line of use, not two.
+	template := strings.Replace(root.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "", 1)
+	root.SetUsageTemplate(template + "{{if not .HasSubCommands}}\nExit codes: see quorate help.\n{{end}}")
 	a.addCompletions(root)
 	return root
 }
@@ -165,7 +167,7 @@ func byPurpose(root *cobra.Command, heading string, commands ...*cobra.Command) 
 
 // group is a command that only has others.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	g := &cobra.Command{Use: use, Short: short}
+	g := &cobra.Command{Use: use + " COMMAND", Short: short, DisableFlagsInUseLine: true}
 	g.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return noCommand(cmd, args[0])
