@@ -142,6 +142,43 @@ type Outcome struct {
 	Result string `json:"result"`
 }
 
+// The data of server-sent events: docs/protocol/events.md.
+type (
+	// CommittedEvent is that a quorum has attested a slot.
+	CommittedEvent struct {
+		Seq          uint64 `json:"seq,string"`
+		HeaderDigest string `json:"header_digest"`
+		Time         int64  `json:"time,string"` // in ms since 1970
+		Transactions int    `json:"transactions"`
+	}
+	// ViewEvent is that the node votes in a view.
+	ViewEvent struct {
+		View   uint64 `json:"view,string"`
+		Leader uint32 `json:"leader"`
+	}
+	// EpochEvent is that the node takes part in an epoch.
+	EpochEvent struct {
+		Epoch uint64 `json:"epoch,string"`
+	}
+	// CheckpointEvent is which checkpoint is stable.
+	CheckpointEvent struct {
+		Seq uint64 `json:"seq,string"`
+	}
+	// EvidenceEvent is how much evidence the node holds.
+	EvidenceEvent struct {
+		Count int `json:"count"`
+	}
+	// ReadyEvent is whether the node is ready, and why not.
+	ReadyEvent struct {
+		Ready bool   `json:"ready"`
+		Why   string `json:"why"`
+	}
+	// FaultEvent is why the node ends by itself.
+	FaultEvent struct {
+		Why string `json:"why"`
+	}
+)
+
 // Error is the body of a plain GET answer that is none.
 type Error struct {
 	Reason  string `json:"reason"`

@@ -71,6 +71,7 @@ type Node struct {
 	results  *resultQueue  // what the core has still to hear from it
 	gossip   chan []byte
 	snapshot snapshotHolder
+	pulse    *pulse // for whoever listens to events
 
 	stopping chan struct{} // closed when Stop begins
 	stopOnce sync.Once
@@ -108,6 +109,7 @@ func Start(cfg Config) (*Node, error) {
 		work:     newExecutorWork(),
 		results:  newResultQueue(),
 		gossip:   make(chan []byte, gossipQueue),
+		pulse:    newPulse(),
 		stopping: make(chan struct{}),
 		ended:    make(chan struct{}),
 	}

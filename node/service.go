@@ -26,6 +26,11 @@ type backend interface {
 	Status() Status
 	// Ready says whether the node is caught up and able to commit, or why not.
 	Ready() (ok bool, why string)
+	// Look is how the node was when it moved last, the newest slot that a quorum has attested, and what tells of the next move.
+	Look() (m moment, acknowledged epoch.Seq, next <-chan struct{})
+	// Done is closed when the node has ended; Err says why, if by itself.
+	Done() <-chan struct{}
+	Err() error
 	// Epoch is the current one.
 	Epoch() *epoch.Epoch
 	// Blocks are the decided ones.

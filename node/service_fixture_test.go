@@ -209,6 +209,13 @@ func (n *fakeNode) Blocks() *host.Blocks                     { return n.hosts[0]
 func (n *fakeNode) State() *statemachine.Replicated          { return n.states[0] }
 func (n *fakeNode) Attestations(epoch.Seq) []*message.Signed { return n.ack.Attestations }
 
+func (n *fakeNode) Done() <-chan struct{} { return nil }
+func (n *fakeNode) Err() error            { return nil }
+
+func (n *fakeNode) Look() (moment, epoch.Seq, <-chan struct{}) {
+	return momentOf(n.Status()), n.hosts[0].Replica().Acknowledged(), nil
+}
+
 func (n *fakeNode) Ready() (bool, string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

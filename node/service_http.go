@@ -132,6 +132,7 @@ func (s *service) routes() http.Handler {
 	mux.HandleFunc("GET /status", s.status)
 	mux.HandleFunc("GET /block/{seq}", s.block)
 	mux.HandleFunc("GET /headers", s.headers)
+	mux.HandleFunc("GET /events", s.events)
 	mux.HandleFunc("GET /epoch/{number}", s.epoch)
 	mux.HandleFunc("GET /evidence", s.evidence)
 	mux.HandleFunc("GET /tx/{id}", s.transaction)

@@ -49,7 +49,11 @@ func (n *Node) publish() {
 	s.Peers = len(n.network.Connected())
 	s.Ready, s.Why = n.ready(r, s)
 	n.snapshot.p.Store(s)
+	n.pulse.moved(s.Status, r.Acknowledged())
 }
+
+// Look is how the node was when it moved last.
+func (n *Node) Look() (moment, epoch.Seq, <-chan struct{}) { return n.pulse.look() }
 
 // ready says whether the node is caught up and able to commit, and if not, why.
 func (n *Node) ready(r *bft.Replica, s *snapshot) (bool, string) {
