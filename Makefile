@@ -22,6 +22,7 @@ verify:
 	go run ./cmd/quorate sim --from 1 --seeds 50
 
 fix:
+	go test ./internal/house -run "^TestThePageOfCasesIsTrue$$" -rewrite
 	go fix ./...
 	gofmt -w .
 
