@@ -336,3 +336,20 @@ func TestLargestNumbersRoundTrip(t *testing.T) {
 		t.Errorf("nonce %d, last %d", q.Nonce, q.Last)
 	}
 }
+
+// The kind of a message can be seen without decoding it, and there is none in what is too short to be one.
+//
+// Reading it from another place turns it red.
+func TestKindIsSeenWithoutDecoding(t *testing.T) {
+	for _, body := range samples() {
+		frame := encode(sign(body))
+		if k := PeekKind(frame); k != body.Kind() {
+			t.Errorf("%s is seen as %s", body.Kind(), k)
+		}
+		for n := range signedHead {
+			if k := PeekKind(frame[:n]); k != 0 {
+				t.Errorf("%d bytes of a %s are seen as %s", n, body.Kind(), k)
+			}
+		}
+	}
+}

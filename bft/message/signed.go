@@ -125,6 +125,16 @@ func Decode(input []byte) (*Signed, error) {
 	return m, nil
 }
 
+// PeekKind is the kind that an encoded message claims to be of, read from its place in the domain tag without decoding
+// anything; 0, which is no kind, if the input is too short to have one. Whoever bounds what a peer sends asks first.
+func PeekKind(input []byte) Kind {
+	const at = 4 + signedHead - 4 - 1 // behind the length of the signed bytes; the tag ends in kind and author
+	if len(input) <= at {
+		return 0
+	}
+	return Kind(input[at])
+}
+
 // ReadSigned reads one message of several.
 func ReadSigned(r *Reader) *Signed {
 	m := &Signed{Bytes: r.String(MaxSignedBytes)}
