@@ -138,12 +138,23 @@ func (n *Node) release(r host.Released) {
 	}
 }
 
-// serve reads blocks for a peer. The core has one such call under way for each peer at most.
+// serve reads blocks for a peer, no faster than its share. The core has one such call under way for each peer at most.
 func (n *Node) serve(q bft.Read) {
 	found, err := n.host.Blocks().Read(q)
 	if err != nil {
 		n.fail(err) // a block that was durable cannot be read: the disk is not to be trusted
 		return
+	}
+	size := 0
+	for _, b := range found.Blocks {
+		size += b.Batch.Size()
+	}
+	if wait := n.quotas.of(q.For).serve(size, time.Now()); wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-n.ended:
+			return
+		}
 	}
 	n.inbox.put(item{event: found})
 }

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"time"
+
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
@@ -28,30 +30,50 @@ func (n *Node) networkConfig() p2p.Config {
 	}
 	return p2p.Config{
 		Seed: n.cfg.PeerKey.Seed(), Chain: n.cfg.Genesis.Digest(), Listen: listen, Peers: peers,
-		Receive:       func(from int, _ p2p.Class, frame []byte) { n.receive(frame, epoch.ReplicaID(from)+1) },
-		ReceiveGossip: n.receiveGossip,
+		Receive:       func(from int, _ p2p.Class, frame []byte) { n.receiveDirect(frame, epoch.ReplicaID(from)+1) },
+		ReceiveGossip: func(from int, frame []byte) bool { return n.receiveGossip(frame, epoch.ReplicaID(from)+1) },
 		Logger:        n.log,
 	}
 }
 
-// receive checks a frame on its reader's goroutine and hands it to the core. While the core has no room, the reader
-// waits, and so does the peer.
-func (n *Node) receive(frame []byte, from epoch.ReplicaID) {
+// receiveDirect takes a frame from a member's own stream, on its reader's goroutine. One that is over the member's bounds is
+// dropped before anything of it is decoded, and a member whose frames fail their checks too often is not heard for a while.
+func (n *Node) receiveDirect(frame []byte, from epoch.ReplicaID) {
+	member := n.quotas.of(from)
+	if why := member.admit(frame, time.Now()); why != "" {
+		n.quotas.refuse(from, why, nil)
+		time.Sleep(droppedPause)
+		return
+	}
+	if err := n.receive(frame, from); err != nil {
+		n.quotas.refuse(from, refusedCheck, err)
+		if !member.fault(time.Now()) {
+			n.network.Bar(int(from)-1, barredFor, "its messages fail their checks")
+		}
+	}
+}
+
+// receive checks a frame and hands it to the core. While the core has no room, the caller waits, and so does the peer.
+func (n *Node) receive(frame []byte, from epoch.ReplicaID) error {
 	m, err := n.host.Checker().Message(frame, from)
 	if err != nil {
-		n.log.Debug("message refused", "reason", err)
-		return
+		return err
 	}
 	n.metrics.received(m.Body.Kind(), len(frame))
 	if err := n.capture.record("in", m); err != nil {
 		n.fail(err)
-		return
+		return nil
 	}
 	n.inbox.put(item{event: bft.Received{Signed: m}, bytes: len(frame)})
+	return nil
 }
 
-// receiveGossip takes a frame to be checked later; whatever is of a member is passed on.
-func (n *Node) receiveGossip(frame []byte) bool {
+// receiveGossip takes a frame to be checked later; whatever is within the bounds of the member that brings it is passed on.
+func (n *Node) receiveGossip(frame []byte, from epoch.ReplicaID) bool {
+	if why := n.quotas.of(from).admitGossip(frame, time.Now()); why != "" {
+		n.quotas.refuse(from, why, nil)
+		return false
+	}
 	select {
 	case n.gossip <- frame:
 		return true
@@ -64,7 +86,10 @@ func (n *Node) runGossip() {
 	for {
 		select {
 		case frame := <-n.gossip:
-			n.receive(frame, host.Gossiped)
+			// Who has brought it need not have made it, and has not checked it either.
+			if err := n.receive(frame, host.Gossiped); err != nil {
+				n.log.Debug("gossip refused", "reason", err)
+			}
 		case <-n.ended:
 			return
 		}
@@ -99,6 +124,7 @@ func (n *Node) sendFrame(to int, class p2p.Class, kind message.Kind, frame []byt
 	if to == int(n.cfg.Self)-1 {
 		return
 	}
+	n.quotas.members[to].asked(kind)
 	n.network.Send(to, class, frame)
 	n.metrics.sent(kind, len(frame), 1)
 }

@@ -59,6 +59,7 @@ type Node struct {
 	capture *capture
 	service *service
 	metrics *metrics
+	quotas  *quotas // what members may still send
 
 	inbox    *inbox   // what the core has still to take
 	door     *door    // where requests wait to be checked
@@ -165,6 +166,7 @@ func (n *Node) open() (err error) {
 	n.door = newDoor(n.host.Checker())
 	n.metrics = newMetrics(n.Status, n.scheme.Counts)
 	n.stages = newStages(n.metrics.stages)
+	n.quotas = newQuotas(n.Epoch(), n.metrics.refused, n.log)
 	if n.network, err = p2p.New(n.networkConfig()); err != nil {
 		return err
 	}

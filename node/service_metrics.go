@@ -21,6 +21,7 @@ type metrics struct {
 	syncs    prometheus.Histogram
 	stages   *prometheus.HistogramVec // by name
 	panics   prometheus.Counter
+	refused  *prometheus.CounterVec // by member and reason
 	views    prometheus.Counter
 }
 
@@ -51,6 +52,9 @@ func newMetrics(status func() Status, signatures func() (made, verified uint64))
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "quorate_service_panics_total", Help: "Panics recovered in the public service: each is a defect.",
 		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "quorate_refused_total", Help: "Messages of a member that were dropped, and why: kind, size, rate, check.",
+		}, []string{"member", "reason"}),
 		views: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "quorate_view_changes_total", Help: "Views that this node has entered since it started, the first not counted.",
 		}),
@@ -64,7 +68,7 @@ func newMetrics(status func() Status, signatures func() (made, verified uint64))
 	m.in = newFlow(messages, bytes, "in")
 	m.out = newFlow(messages, bytes, "out")
 	m.registry.MustRegister(
-		m.syncs, m.stages, m.panics, m.views, messages, bytes, newSyncCounter(m.syncs),
+		m.syncs, m.stages, m.panics, m.views, m.refused, messages, bytes, newSyncCounter(m.syncs),
 		newStatusCollector(status, signatures),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

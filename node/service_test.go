@@ -460,12 +460,14 @@ func TestMetricsHaveTheirNames(t *testing.T) {
 	s.metrics.received(message.KindPrepare, 100)
 	s.metrics.sent(message.KindPrepare, 100, 3)
 	s.metrics.syncs.Observe(0.001)
+	s.metrics.refused.WithLabelValues("3", refusedRate).Inc()
 	_, body := get(t, s, "/metrics")
 	for _, want := range []string{
 		"quorate_seq 1", "quorate_view 0", "quorate_epoch 0", "quorate_signatures_made_total 7", "quorate_signatures_verified_total 9",
 		`quorate_messages_total{direction="in",kind="prepare"} 1`, `quorate_messages_total{direction="out",kind="prepare"} 3`,
 		`quorate_bytes_total{direction="in"} 100`, `quorate_bytes_total{direction="out"} 300`,
 		"quorate_log_syncs_total 1", "quorate_pool_transactions 5", "quorate_pool_bytes 500", "quorate_ready 1",
+		`quorate_refused_total{member="3",reason="rate"} 1`,
 	} {
 		if !strings.Contains(body, "\n"+want+"\n") {
 			t.Errorf("/metrics lacks %q", want)

@@ -72,7 +72,7 @@ func newNode(tb testing.TB, i, n int, change func(*Config)) *node {
 	nd.cfg = Config{
 		Seed: seedOf(i), Chain: testChain, Listen: "127.0.0.1:0",
 		Receive: func(from int, class Class, frame []byte) { nd.arrivals <- arrival{from, class, frame} },
-		ReceiveGossip: func(frame []byte) bool {
+		ReceiveGossip: func(_ int, frame []byte) bool {
 			nd.gossip <- frame
 			return true
 		},

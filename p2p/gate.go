@@ -26,11 +26,12 @@ func (g *gate) InterceptSecured(_ network.Direction, id peer.ID, c network.ConnM
 		h.leave()
 	}
 	// Every id in members was found to be of an ed25519 key when it was entered.
-	if g.members[id] == nil {
+	l := g.members[id]
+	if l == nil {
 		g.refused.Add(1)
 		return false
 	}
-	return true
+	return !l.barred()
 }
 
 func (g *gate) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }

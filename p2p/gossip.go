@@ -91,22 +91,21 @@ func (g *gossip) receive(_ context.Context, from peer.ID, m *pubsub.Message) (pa
 	if from == g.n.self {
 		return true
 	}
-	if len(m.Data) == 0 || len(m.Data) > MaxGossipFrame {
+	l := g.n.byID[from]
+	if l == nil || len(m.Data) == 0 || len(m.Data) > MaxGossipFrame {
 		return false
 	}
 	defer func() {
 		if p := recover(); p != nil {
 			g.n.counters.panics.Add(1)
 			pass = false
-			if l := g.n.byID[from]; l != nil {
-				l.complain("panic while handling its gossip", fmt.Sprint(p))
-				l.endAll("panic while handling gossip")
-			}
+			l.complain("panic while handling its gossip", fmt.Sprint(p))
+			l.endAll("panic while handling gossip")
 		}
 	}()
 	g.n.counters.gossipIn.Add(1)
 	g.n.counters.gossipBytesIn.Add(uint64(len(m.Data)))
-	return g.n.cfg.ReceiveGossip(m.Data)
+	return g.n.cfg.ReceiveGossip(l.index, m.Data)
 }
 
 func (g *gossip) publish(frame []byte) bool { return g.queue.push(frame) }

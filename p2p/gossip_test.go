@@ -68,7 +68,7 @@ func TestGossipOfTheLargestSizeArrivesAndOverItIsRefused(t *testing.T) {
 func TestAPanicOverGossipIsRecovered(t *testing.T) {
 	nodes := newCluster(t, 2, func(i int, cfg *Config) {
 		if i == 0 {
-			cfg.ReceiveGossip = func([]byte) bool { panic("handler") }
+			cfg.ReceiveGossip = func(int, []byte) bool { panic("handler") }
 		}
 	})
 	awaitGossip(t, nodes)
@@ -83,7 +83,7 @@ func TestAFrameThatIsRefusedIsNotPassedOn(t *testing.T) {
 	for i := range 3 {
 		nodes = append(nodes, newNode(t, i, 3, func(cfg *Config) {
 			if i == 1 {
-				cfg.ReceiveGossip = func(frame []byte) bool { return string(frame) != "bad" }
+				cfg.ReceiveGossip = func(_ int, frame []byte) bool { return string(frame) != "bad" }
 			}
 		}))
 	}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -44,6 +45,8 @@ type link struct {
 	turn    [classes]sync.Mutex // held while Receive runs
 	lost    chan struct{}       // holds a token when a session has ended
 	lines   allowance           // log lines that this peer may cause
+
+	barredUntil atomic.Int64 // no sessions before, in Unix ns
 }
 
 func newLink(n *Network, index int, id peer.ID, name string) *link {
@@ -84,6 +87,9 @@ func (l *link) begin(c network.Conn) {
 		}
 	}
 }
+
+// barred says whether there is to be no session with the peer now.
+func (l *link) barred() bool { return time.Now().UnixNano() < l.barredUntil.Load() }
 
 // announce makes a session that has greeted part of the link, and tells before it lets frames through.
 func (l *link) announce(s *session) {
@@ -192,7 +198,7 @@ func (l *link) endAll(why string) {
 func (l *link) keepDialled() {
 	bound, ups := minRedial, 0
 	for {
-		if len(l.standing()) == 0 {
+		if len(l.standing()) == 0 && !l.barred() {
 			l.dial()
 		}
 		for len(l.standing()) > 0 {

@@ -79,8 +79,8 @@ type Config struct {
 	Receive func(from int, class Class, frame []byte)
 
 	// ReceiveGossip gets every gossiped frame once, on any of several goroutines, before it is passed
-	// on: only if it returns true. It must be cheap and must not block; nil takes part in no gossip.
-	ReceiveGossip func(frame []byte) bool
+	// on: only if it returns true. from has brought the frame, and need not have made it. It must be cheap and must not block; nil takes part in no gossip.
+	ReceiveGossip func(from int, frame []byte) bool
 
 	// OnConnect and OnDisconnect alternate for each peer, and may be nil. No frame of a peer arrives
 	// before OnConnect for it has returned. They must not block.
@@ -234,6 +234,17 @@ func (n *Network) Gossip(frame []byte) bool {
 	return true
 }
 
+// Bar ends a peer's sessions and has no others with it for a while, whoever dials.
+func (n *Network) Bar(peer int, pause time.Duration, why string) {
+	l := n.link(peer)
+	if l == nil {
+		return
+	}
+	l.barredUntil.Store(time.Now().Add(pause).UnixNano())
+	l.complain("is not heard for a while", why)
+	l.endAll(why)
+}
+
 // Connected lists the peers with which frames can be exchanged now, in ascending order.
 func (n *Network) Connected() []int {
 	var up []int
@@ -326,7 +337,11 @@ func (n *Network) drainVotes(ctx context.Context) {
 // connected begins a session. libp2p calls it before it accepts streams on the connection.
 func (n *Network) connected(_ network.Network, c network.Conn) {
 	l := n.byID[c.RemotePeer()]
-	if l != nil { // the gate has let nobody else in
+	switch {
+	case l == nil: // the gate has let nobody else in
+	case l.barred(): // since the gate has let it in
+		n.background(func() { c.Close() })
+	default:
 		l.begin(c)
 	}
 }
