@@ -6,7 +6,7 @@ SHELL := bash
 SEEDS ?= 1000
 FUZZTIME ?= 60s
 
-.PHONY: build verify fix test race sim mutants fuzz e2e crash powercut smoke man
+.PHONY: build verify fix test race sim mutants fuzz e2e crash powercut attack smoke man
 
 # One static binary, ./quorate.
 build:
@@ -69,6 +69,11 @@ crash:
 powercut: ROUNDS ?= 10
 powercut:
 	QUORATE_E2E=1 QUORATE_ROUNDS=$(ROUNDS) go test -count=1 -v -timeout 2h -run '^TestEndToEndPowerCut' ./cmd/quorate
+
+# Every attack of a stranger, from a network namespace of its own, for so many seconds each: needs root.
+attack: SECONDS_EACH ?= 60
+attack:
+	QUORATE_E2E=1 QUORATE_SECONDS=$(SECONDS_EACH) go test -count=1 -v -timeout 2h -run '^TestEndToEndStranger' ./cmd/quorate
 
 # The README's tour on the built binary.
 smoke: build

@@ -16,11 +16,12 @@ import (
 	"github.com/quorate/quorate/testnet/local"
 )
 
-// The test binary is the program, when it is called quorate; and a whole network, when it is called so.
+// The test binary is the program, when it is called quorate; and a whole network, or a stranger, when it is called so.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"quorate":  func() { os.Exit(run()) },
-		oneProcess: func() { os.Exit(runInOneProcess()) },
+		"quorate":       func() { os.Exit(run()) },
+		oneProcess:      func() { os.Exit(runInOneProcess()) },
+		strangerProcess: func() { os.Exit(runStranger()) },
 	})
 }
 

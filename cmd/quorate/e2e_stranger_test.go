@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/testnet/local"
+)
+
+// A stranger on a host of its own, which is a network namespace, attacks a network under load: make attack.
+
+const (
+	strangerNet       = "10.231.77."
+	victimAddress     = strangerNet + "1"
+	strangerAddresses = 64
+)
+
+// siege is a network that a stranger can reach.
+type siege struct {
+	*endToEnd
+	network   *local.Network
+	namespace string
+	program   string // the test binary, as the stranger
+}
+
+func newSiege(t *testing.T) *siege {
+	e := newBuilt(t)
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to make a network namespace for the stranger: no attack from another host was tested")
+	}
+	e.needs("ip")
+	s := &siege{endToEnd: e, program: filepath.Join(e.dir, strangerProcess)}
+	self, err := os.Executable()
+	e.must(err)
+	e.must(os.Symlink(self, s.program))
+	var id [3]byte
+	rand.Read(id[:])
+	suffix := hex.EncodeToString(id[:])
+	s.namespace = "wire-" + suffix
+	here, there := "wh"+suffix, "ws"+suffix
+	t.Cleanup(func() {
+		_ = exec.Command("ip", "link", "del", here).Run()
+		_ = exec.Command("ip", "netns", "del", s.namespace).Run()
+	})
+	e.system("ip", "netns", "add", s.namespace)
+	e.system("ip", "link", "add", here, "type", "veth", "peer", "name", there, "netns", s.namespace)
+	e.system("ip", "addr", "add", victimAddress+"/24", "dev", here)
+	e.system("ip", "link", "set", here, "up")
+	for _, a := range s.sources() {
+		e.system("ip", "-n", s.namespace, "addr", "add", a+"/24", "dev", there)
+	}
+	e.system("ip", "-n", s.namespace, "link", "set", there, "up")
+	hosts := strings.Repeat(victimAddress+",", 3) + victimAddress
+	e.run("testnet", "up", "--detach", "--base-port", "0", "--hosts", hosts)
+	s.network, err = local.Open(filepath.Join(e.dir, "quorate-testnet"))
+	e.must(err)
+	return s
+}
+
+func (s *siege) sources() (all []string) {
+	for i := range strangerAddresses {
+		all = append(all, strangerNet+strconv.Itoa(10+i))
+	}
+	return all
+}
+
+// begin starts an attack from the stranger's host.
+func (s *siege) begin(a attack, duration time.Duration) *exec.Cmd {
+	s.t.Helper()
+	var victims []string
+	for _, m := range s.network.Genesis.Members {
+		if a.onAPI {
+			victims = append(victims, m.API)
+		} else {
+			victims = append(victims, m.Address+"@"+m.PeerID)
+		}
+	}
+	c := exec.Command("ip", "netns", "exec", s.namespace, s.program, a.name, duration.String(),
+		strings.Join(s.sources(), ","), strings.Join(victims, ","))
+	c.Stdout, c.Stderr = new(bytes.Buffer), os.Stderr
+	s.must(c.Start())
+	s.t.Cleanup(func() { _ = c.Process.Kill() })
+	return c
+}
+
+// health is what an attack must leave as it was.
+type health struct{ memory, files, goroutines, peers float64 }
+
+// look asks a node how it is; zeros if it does not say.
+func (s *siege) look(node int) (h health) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.network.URL(node)+"/metrics", nil)
+	s.must(err)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return health{}
+	}
+	defer answer.Body.Close()
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		into := map[string]*float64{
+			"process_resident_memory_bytes": &h.memory, "process_open_fds": &h.files,
+			"go_goroutines": &h.goroutines, "quorate_peers": &h.peers,
+		}[name]
+		if into != nil {
+			*into, _ = strconv.ParseFloat(value, 64)
+		}
+	}
+	return h
+}
+
+func (s *siege) lookAtAll() (all []health) {
+	for _, i := range s.network.All() {
+		all = append(all, s.look(i))
+	}
+	return all
+}
+
+// until waits for the thing, half a minute at most.
+func (s *siege) until(what string, holds func([]health) bool) {
+	s.t.Helper()
+	var seen []health
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		if seen = s.lookAtAll(); holds(seen) {
+			return
+		}
+	}
+	s.t.Errorf("waited in vain until %s: %+v", what, seen)
+}
+
+func (s *siege) allConnected(all []health) bool {
+	for _, h := range all {
+		if int(h.peers) != s.network.N()-1 {
+			return false
+		}
+	}
+	return true
+}
+
+// measured is what a load showed while it ran.
+type measured struct {
+	p99  float64 // ms
+	most []health
+}
+
+// under puts a load on the network, and looks at its nodes while meanwhile runs, which is given until the end of it.
+func (s *siege) under(name string, duration time.Duration, meanwhile func()) measured {
+	s.t.Helper()
+	m := measured{most: make([]health, s.network.N())}
+	l := s.load(name, duration.String())
+	end := time.Now().Add(duration)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ; time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+			for i, h := range s.lookAtAll() {
+				m.most[i].memory = max(m.most[i].memory, h.memory)
+			}
+		}
+	}()
+	meanwhile()
+	<-done
+	m.p99 = l.end("p99_ms")
+	return m
+}
+
+// Whatever a stranger does on both ports of every node, from many addresses, while clients are served: no node grows, keeps
+// connections or loses a member, also if it is restarted meanwhile, and clients are served about as fast as without.
+//
+// case E1 E3 E4 E5 E10 E14 H12; without the bound on handshakes, or the deadlines of the public service, it turns red.
+func TestEndToEndStranger(t *testing.T) {
+	s := newSiege(t)
+	seconds := 10
+	if text := os.Getenv("QUORATE_SECONDS"); text != "" {
+		var err error
+		if seconds, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("QUORATE_SECONDS: %v", err)
+		}
+	}
+	duration := time.Duration(seconds) * time.Second
+	s.under("warm", duration, func() {}) // so that what a node keeps of recent seconds is there
+	before := s.lookAtAll()
+	quiet := s.under("quiet", duration, func() {})
+
+	for i, a := range attacks {
+		t.Run(a.name, func(t *testing.T) {
+			s.t = t
+			attacker := s.begin(a, duration)
+			attacked := s.under(fmt.Sprintf("attack%d", i), duration, func() {
+				if a.name == "a flood of connections" {
+					s.run("testnet", "kill", "2")
+					s.run("testnet", "start", "2")
+				}
+				s.until("all members are connected while the attack is on", s.allConnected)
+			})
+			s.must(attacker.Wait())
+			for i := range before {
+				if grown := attacked.most[i].memory - quiet.most[i].memory; grown > 100<<20 {
+					t.Errorf("node %d holds %.0f MiB more than without the attack", i+1, grown/(1<<20))
+				}
+			}
+			s.until("connections and goroutines are what they were", func(now []health) bool {
+				for i := range now {
+					if now[i].files > 1.1*before[i].files+20 || now[i].goroutines > 1.1*before[i].goroutines+50 {
+						return false
+					}
+				}
+				return s.allConnected(now)
+			})
+			t.Logf("%s connections; p99 %.0f ms, without the attack %.0f ms",
+				strings.TrimSpace(attacker.Stdout.(*bytes.Buffer).String()), attacked.p99, quiet.p99)
+			if attacked.p99 > 2*quiet.p99 {
+				t.Errorf("p99 was %.0f ms, without the attack %.0f ms", attacked.p99, quiet.p99)
+			}
+		})
+	}
+	s.t = t
+	t.Log(s.run("audit"))
+}
