@@ -121,6 +121,7 @@ func (s *service) routes() http.Handler {
 	mux := http.NewServeMux()
 	path, rpc := quoratev1connect.NewNodeServiceHandler(s,
 		connect.WithReadMaxBytes(maxBodyBytes),
+		withBoundedGzip(),
 		connect.WithCompressMinBytes(compressBytes),
 		connect.WithRecover(func(_ context.Context, call connect.Spec, _ http.Header, p any) error {
 			s.panicked(call.Procedure, p)
