@@ -200,7 +200,7 @@ func TestAFloodingMemberHoldsUpNobody(t *testing.T) {
 
 // A member whose signatures are false loses its connection, is not let in again for a while, and holds up nobody.
 //
-// case E8; a node that goes on listening to it turns it red.
+// case E8 D11; a node that goes on listening to it turns it red.
 func TestAMemberWhoseMessagesAreFalseIsNotHeardForAWhile(t *testing.T) {
 	w := newNetwork(t)
 	w.start(1, 2, 3)
@@ -230,8 +230,9 @@ func TestAMemberWhoseMessagesAreFalseIsNotHeardForAWhile(t *testing.T) {
 	w.until("the liar is connected", func() bool { return liar.Alive(0) })
 
 	// when it speaks
-	frame := w.frameOf(4, prepare(1, 1))
-	frame[4+100]++ // under the signature
+	var out message.Writer
+	message.Sign(crypto.Ed25519(), seedKey('x', 4), w.genesis.Epoch(), 4, prepare(1, 1)).Encode(&out)
+	frame := out.Bytes()
 	for range 2 * burstSeconds * faultRate {
 		liar.Send(0, p2p.Votes, frame)
 	}

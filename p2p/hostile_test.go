@@ -289,3 +289,32 @@ func TestTwinsAreBothHeardAndSpokenTo(t *testing.T) {
 		t.Error("two frames of one peer were handed over at once")
 	}
 }
+
+// A peer that is barred is not let in, nor dialled, before its time is over; then it is welcome again. Others are not
+// affected.
+//
+// case E8. Breaks if the gate lets it in, or the link goes on dialling.
+func TestABarredPeerComesBackWhenItsTimeIsOver(t *testing.T) {
+	nodes := newCluster(t, 3, nil)
+	for _, n := range nodes {
+		n.awaitConnected(t, len(nodes)-1)
+	}
+	low, high := lowHigh(0, 1)
+	for _, i := range []int{low, high} { // who dials, and who is dialled
+		judge, barred := nodes[i], 1-i
+		began := time.Now()
+		const pause = 600 * time.Millisecond
+		judge.Bar(barred, pause, "a test")
+		if judge.Alive(barred) {
+			t.Error("a barred peer is connected")
+		}
+		await(t, "the peer to be back", func() bool { return judge.Alive(barred) })
+		if took := time.Since(began); took < pause {
+			t.Errorf("back after %v", took)
+		}
+		if !judge.Alive(2) {
+			t.Error("another peer is gone")
+		}
+		nodes[barred].awaitConnected(t, len(nodes)-1)
+	}
+}
