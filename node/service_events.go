@@ -36,7 +36,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
-	was, next, moved := s.backend.Look()
+	was, next, _ := s.backend.Look()
 	next++ // unless it says where it was
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		seq, err := strconv.ParseUint(last, 10, 63)
@@ -53,9 +53,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) {
 	beat := time.NewTicker(eventHeartbeat)
 	defer beat.Stop()
 	for l.err == nil {
-		var now moment
-		var acknowledged epoch.Seq
-		now, acknowledged, moved = s.backend.Look()
+		now, acknowledged, moved := s.backend.Look()
 		next = s.tellCommitted(l, next, acknowledged)
 		l.tellChanges(was, now)
 		was = now
