@@ -57,7 +57,7 @@ func OpenBadger(dir string, report func(line string)) (Backing, error) {
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithMetricsEnabled(false).
-		WithChecksumVerificationMode(options.OnTableAndBlockRead).
+		WithChecksumVerificationMode(options.OnBlockRead). // whole tables: verifyTables
 		WithLogger(badgerReport(report))
 	db, err := openBadger(o)
 	if err != nil {
@@ -94,13 +94,16 @@ func removeUnborn(dir string) error {
 	return nil
 }
 
-// openBadger makes an error of a panic: Badger has several for a damaged file.
+// openBadger makes an error of what Badger finds damaged, for some of which it has a panic.
 func openBadger(o badger.Options) (db *badger.DB, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("badger: %v", r)
 		}
 	}()
+	if err := verifyTables(o); err != nil {
+		return nil, err
+	}
 	return badger.OpenManaged(o)
 }
 

@@ -40,7 +40,7 @@ type executedBatch struct {
 }
 
 // ErrHole says that the backing has lost a commit and kept later ones.
-var ErrHole = errors.New("state: a commit in the middle is missing: remove the state's folder and let the replica rebuild it")
+var ErrHole = errors.New("state: a commit in the middle is missing: move the folder of the state away, and it is rebuilt from the log")
 
 // Open takes up where the last Commit on b has left off. It refuses limits that b cannot hold, a backing written in
 // another format, and one from which recent commits are missing although later ones are there. b stays the caller's to
