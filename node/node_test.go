@@ -16,6 +16,7 @@ import (
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/p2p"
+	"github.com/quorate/quorate/statemachine"
 	"github.com/quorate/quorate/statemachine/kv"
 )
 
@@ -26,6 +27,7 @@ type network struct {
 	genesis *proof.Genesis
 	nodes   []*Node // by member; nil while stopped
 	nonce   uint64
+	machine statemachine.Machine
 }
 
 func seedKey(kind, i byte) crypto.PrivateKey {
@@ -43,7 +45,7 @@ func freeAddress(t *testing.T) string {
 }
 
 func newNetwork(t *testing.T) *network {
-	w := &network{t: t, dir: t.TempDir(), nodes: make([]*Node, 4), genesis: &proof.Genesis{
+	w := &network{t: t, dir: t.TempDir(), nodes: make([]*Node, 4), machine: kv.Machine{}, genesis: &proof.Genesis{
 		Chain: "test", Test: true, Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters(), Time: 1,
 	}}
 	for i := byte(1); i <= 4; i++ {
@@ -69,7 +71,7 @@ func (w *network) home(i int) string { return filepath.Join(w.dir, fmt.Sprintf("
 func (w *network) config(i int) Config {
 	return Config{
 		Home: w.home(i), Genesis: w.genesis, Self: epoch.ReplicaID(i),
-		Key: seedKey('m', byte(i)), PeerKey: seedKey('p', byte(i)), Machine: kv.Machine{},
+		Key: seedKey('m', byte(i)), PeerKey: seedKey('p', byte(i)), Machine: w.machine,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 }
