@@ -103,8 +103,13 @@ func (c *clients) lookUp(q *message.Request, head epoch.Seq) (a Answer, known bo
 	if err != nil {
 		return Answer{}, false, err
 	}
-	if n, ok := c.highest[q.Sender]; state == statemachine.NonceAhead && ok && (q.Nonce <= n || q.Nonce-n <= uint64(c.parameters.NonceWindow)) {
-		state = statemachine.NonceFree
+	if n, ok := c.highest[q.Sender]; ok {
+		switch window := uint64(c.parameters.NonceWindow); {
+		case state == statemachine.NonceAhead && (q.Nonce <= n || q.Nonce-n <= window):
+			state = statemachine.NonceFree
+		case state == statemachine.NonceFree && q.Nonce < n && n-q.Nonce >= window:
+			state = statemachine.NonceBehind
+		}
 	}
 	a.ID = q.ID()
 	switch state {

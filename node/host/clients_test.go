@@ -67,7 +67,8 @@ func (d *desk) lookUp(q *message.Request) (Answer, bool) {
 }
 
 // Whether a transaction's end is in the state or only executed must make no difference to who asks. // case L1
-// Red if the commits' lag shows: then what was executed is called expired, too distant, or waited for.
+// Red if the commits' lag shows: then what was executed is called expired, too distant, or waited for; the last for ever,
+// where the others know that it is over and do not order it again.
 func TestEndIsKnownFromExecutionOn(t *testing.T) {
 	for _, committed := range []bool{false, true} {
 		d := newDesk(t)
@@ -89,6 +90,12 @@ func TestEndIsKnownFromExecutionOn(t *testing.T) {
 		}
 		if a, _ := d.lookUp(put(3025, 10, "d")); !errors.Is(a.Refusal, ErrNonceDistant) {
 			t.Errorf("committed %v: nonce 3025 is beyond 2000 + 1024: %v", committed, a.Refusal)
+		}
+		if a, _ := d.lookUp(put(976, 10, "f")); !errors.Is(a.Refusal, ErrDecidedEarlier) {
+			t.Errorf("committed %v: nonce 976 is 1024 below 2000: %v", committed, a.Refusal)
+		}
+		if a, known := d.lookUp(put(977, 10, "g")); known {
+			t.Errorf("committed %v: nonce 977 is in the window, the answer is %+v", committed, a)
 		}
 		if a, _ := d.lookUp(put(1500, 2, "e")); !errors.Is(a.Refusal, ErrExpired) {
 			t.Errorf("committed %v: last 2 is past: %v", committed, a.Refusal)
