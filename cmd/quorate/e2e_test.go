@@ -108,6 +108,12 @@ func (l *load) end(figure string) float64 {
 	if err := l.cmd.Wait(); err != nil {
 		l.t.Fatalf("bench: %v\n%s", err, l.out.Bytes())
 	}
+	return l.figure(figure)
+}
+
+// figure is one of a load's that has ended.
+func (l *load) figure(figure string) float64 {
+	l.t.Helper()
 	var figures map[string]json.RawMessage
 	if err := json.Unmarshal(l.out.Bytes(), &figures); err != nil {
 		l.t.Fatalf("bench printed %q: %v", l.out.Bytes(), err)
