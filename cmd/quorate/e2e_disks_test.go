@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -65,7 +66,7 @@ func (e *endToEnd) recovered(l *load) {
 }
 
 // Whoever fills the disk of a node, slowly or at once, ends it, and damages nothing. // case F9
-// Red if nobody watches the space, or a start does not look.
+// Red if neither the watch nor a commit looks at what is free.
 func TestEndToEndFullDisk(t *testing.T) {
 	e := newBuilt(t)
 	e.needsMounts("fallocate")
@@ -106,7 +107,7 @@ func TestEndToEndFullDisk(t *testing.T) {
 }
 
 // A file system that has found an error and made itself read-only ends the node at its next write. // case F10
-// Red if an error of the disk is passed over anywhere.
+// Red if a node goes on after an error of its log and of its state.
 func TestEndToEndReadOnlyDisk(t *testing.T) {
 	e := newBuilt(t)
 	e.needsMounts("fsck.ext4", "findmnt")
@@ -149,8 +150,11 @@ func TestEndToEndFailingSync(t *testing.T) {
 			l := e.load("acks.txt", "12s")
 			l.until(500)
 			// Each thread counts its own calls; one failure is all there is.
-			traced := exec.Command("strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace="+call, "-e", "inject="+call+":error=EIO:when=20",
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			traced := exec.CommandContext(ctx, "strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace="+call, "-e", "inject="+call+":error=EIO:when=20",
 				e.binary, "start", "--home", string(n.Home(spoiled)))
+			traced.WaitDelay = time.Second // the node, if it goes on, holds the pipe
 			out, err := traced.CombinedOutput()
 			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 			last := lines[len(lines)-1]

@@ -125,8 +125,8 @@ func settle(nodes []*node.Node) error {
 
 // Whatever instant the whole network is killed at, again and again in the same folders, each node has in the end
 // everything that was ever acknowledged, in its chain and in its machine. // case F11 F15 C14
-// Red if an acknowledgement leaves before what it rests on is durable at a quorum, if a node that was killed while it
-// came up cannot come up, or if the machine's mark is not in the transaction of what it marks.
+// Red if a quorum is one member less, if a node that was killed while it came up cannot come up again, or if the machine's
+// mark is not in the transaction of what it marks.
 func TestEndToEndManyKillsOfOneProcess(t *testing.T) {
 	if os.Getenv("QUORATE_E2E") == "" {
 		t.Skip("takes minutes: run make e2e, or make crash for fifty rounds")

@@ -148,7 +148,7 @@ func (p *power) contents() map[string]uint32 {
 }
 
 // When the power of all nodes is cut at once, under load and at any instant, nothing that was acknowledged is lost, and
-// the network goes on. // case F12 N2 N3
+// the network goes on. // case F12
 // Red if what leaves a node does not wait for the sync of what it rests on: see the next test.
 func TestEndToEndPowerCutOfAllUnderLoad(t *testing.T) {
 	p := newPower(t)
