@@ -6,7 +6,7 @@ SHELL := bash
 SEEDS ?= 1000
 FUZZTIME ?= 60s
 
-.PHONY: build verify fix test race sim mutants fuzz e2e crash powercut attack smoke man
+.PHONY: build verify fix test race sim mutants fuzz e2e crash powercut attack smoke man checker
 
 # One static binary, ./quorate.
 build:
@@ -82,3 +82,7 @@ smoke: build
 # The manual pages, docs/man, from the commands. A test keeps them in step.
 man:
 	go test ./cmd/quorate -run '^TestTheManualIsOfTheseCommands$$' -rewrite
+
+# The independent checker on 20,000 live transactions. Needs Node.js.
+checker:
+	QUORATE_E2E=1 go test -count=1 -v -timeout 10m -run "^TestEndToEndIndependentChecker$$" ./cmd/quorate

@@ -49,6 +49,10 @@ func TestVectors(t *testing.T) {
 		"state.json":        stateVectors(),
 		"genesis.json":      genesisVectors(),
 		"receipts.json":     receiptVectors(t),
+		"operations.json":   operationVectors(),
+		"execution.json":    executionVectors(t),
+		"signatures.json":   signatureVectors(t),
+		"refused.json":      refusedVectors(t),
 	} {
 		path := filepath.Join("../../docs/protocol/vectors", file)
 		want, err := json.MarshalIndent(vectors, "", "  ")

@@ -15,14 +15,13 @@ const uint = (n, least = 0, most = 2n ** (8n * BigInt(n)) - 1n) => ({ get: take 
   put: v => v >= least && v <= most ? BigInt(v).toString(16).padStart(2 * n, '0') : broken('number', `${least} to ${most}`, v) });
 const [u8, u16, u32, u64] = [1, 2, 4, 8].map(n => uint(n));
 const time = { put: v => u64.put(BigInt.asUintN(64, BigInt(v))), get: take => String(BigInt.asIntN(64, BigInt(u64.get(take)))) };
-const isHex = v => /^([0-9a-f]{2})*$/.test(v);
-const fixed = n => ({ put: v => isHex(v) && v.length === 2 * n ? v : broken('bytes', `${n} in hexadecimal`, v), get: take => take(n) });
+const fixed = n => ({ put: v => /^[0-9a-f]*$/.test(v) && v.length === 2 * n ? v : broken('bytes', `${n} in hexadecimal`, v), get: take => take(n) });
 const [d16, d32, d64] = [16, 32, 64].map(fixed);
 const bytes = { put: v => u32.put(v.length / 2) + fixed(v.length / 2).put(v), get: take => take(Number(u32.get(take))) };
 const optional = { put: v => v === undefined ? '00' : '01' + bytes.put(v), get: take => bit.get(take) === '1' ? bytes.get(take) : undefined };
 const bit = { put: v => v ? '01' : '00', get: uint(1, 0, 1).get };
-const hex = (v, from = 'utf8') => Buffer.from(v, from).toString('hex');
-const text = { put: v => bytes.put(hex(v)) }, tag = v => ({ put: () => hex(v), get: take => same('tag', hex(v), take(v.length)) });
+const hex = (v, from = 'utf8') => Buffer.from(v, from).toString('hex'), text = { put: v => bytes.put(hex(v)) };
+const tag = v => ({ put: () => hex(v), get: take => same('tag', hex(v), take(v.length)) });
 const list = of => ({ put: (v, all = v ?? []) => u32.put(all.length) + all.map(of.put).join(''),
   get: take => { const all = []; for (let n = u32.get(take); n > 0; n--) all.push(of.get(take)); return all; } });
 const struct = fields => ({ put: v => Object.entries(fields).map(([name, of]) => of.put(v[name])).join(''),
@@ -35,38 +34,32 @@ function read(of, input) { // nothing may be missing or left, and what was read 
 // Layouts.
 const header = struct({ epoch: d32, seq: u64, parent: d32, batch: d32, results: d32, state: d32, time, next_epoch: d32 });
 const claim = struct({ tag: tag('quorate/tx\x01'), chain: d32, sender: d32, nonce: uint(8, 1), last: u64, operation: bytes });
-const batch = struct({ time, transactions: list(bytes) });
-const outcome = struct({ id: d32, status: u8, code: u16, seq: u64, result: bytes });
+const batch = struct({ time, transactions: list(bytes) }), outcome = struct({ id: d32, status: u8, code: u16, seq: u64, result: bytes });
 const message = body => struct({ tag: tag('quorate/msg\x01'), chain: d32, epoch: d32, mode: u8, kind: u8, author: u32, ...body });
 const [vote, named] = [message({ view: u64, seq: u64, batch_digest: d32 }), message({ attached_digest: d32 })];
-const attestation = message({ seq: u64, header_digest: d32 });
-const messages = { 1: vote, 2: vote, 3: vote, 16: attestation, 18: message({ from: u64, to: u64 }), 19: named, 22: named,
+const messages = { 1: vote, 2: vote, 3: vote, 16: message({ seq: u64, header_digest: d32 }), 18: message({ from: u64, to: u64 }), 19: named, 22: named,
   17: message({ view: u64, delivered: u64, acknowledged: u64, stable: u64, progress: list(uint(1, 0, 3)) }),
   20: message({ head: u64, attached_digest: d32 }), 21: message({ seq: u64, batch_digest: d32, missing: list(u16) }) };
 const forms = { '01': batch, '02': struct({ time, body_digests: list(d32) }) };
 const attachments = { 1: { get: take => { const f = take(1); return { f, ...forms[f].get(take) }; }, put: v => v.f + forms[v.f].put(v) },
   19: struct({ blocks: list(bytes), checkpoint: bytes }), 20: struct({ transactions: list(bytes) }),
   22: struct({ seq: u64, batch_digest: d32, time, transactions: list(bytes) }) };
-const detached = struct({ signed: bytes, signature: d64 });
-const member = struct({ name: text, key: d32, peer_id: text, address: text, api: text, incarnation: d16 });
+const detached = struct({ signed: bytes, signature: d64 }), member = struct({ name: text, key: d32, peer_id: text, address: text, api: text, incarnation: d16 });
 const parameters = struct(Object.fromEntries(('window checkpoint pipeline burst batch_requests batch_bytes request_bytes write_set_bytes ' +
   'request_write_keys request_write_bytes nonce_window last_ahead').split(' ').map(name => [name, u32])));
-const modes = { byzantine: 1, crash: 2 };
-const configuration = { mode: { put: m => u8.put(modes[m]) }, members: list(member), parameters };
+const modes = { byzantine: 1, crash: 2 }, configuration = { mode: { put: m => u8.put(modes[m]) }, members: list(member), parameters };
 const genesis = struct({ chain: text, test: bit, ...configuration, operators: list(d32), threshold: u32, time });
 // Digests.
-const H = (domain, ...parts) => createHash('sha256').update(String.fromCharCode(domain.length) + domain)
+const zero = '0'.repeat(64), H = (domain, ...parts) => createHash('sha256').update(String.fromCharCode(domain.length) + domain)
   .update(Buffer.from(parts.join(''), 'hex')).digest('hex');
-const zero = '0'.repeat(64);
 const [headerDigest, genesisDigest] = [h => H('quorate/header/1', header.put(h)), g => H('quorate/genesis/1', genesis.put(g))];
 const [idOf, bodyOf] = [signed => H('quorate/tx/id/1', signed), whole => H('quorate/tx/body/1', whole)];
 const batchDigest = (at, whole) => H('quorate/batch/1', time.put(at), list(d32).put(whole.map(bodyOf)));
 const [leaf, node] = [o => H('quorate/merkle/leaf/1', outcome.put(o)), (left, right) => H('quorate/merkle/node/1', left, right)];
-const half = n => 2 ** Math.floor(Math.log2(n - 1)); // the largest power of two below n
+const root = (n, tree) => H('quorate/merkle/root/1', u64.put(n), tree), half = n => 2 ** Math.floor(Math.log2(n - 1)); // the largest power of two below n
 const top = leaves => leaves.length < 2 ? leaves.join('') : node(top(leaves.slice(0, half(leaves.length))), top(leaves.slice(half(leaves.length))));
 const climb = (at, i, n, path) => n < 2 ? at : i < half(n) // from leaf i of n to the top, path being its siblings upwards
   ? node(climb(at, i, half(n), path.slice(0, -1)), path.at(-1)) : node(path.at(-1), climb(at, i - half(n), n - half(n), path.slice(0, -1)));
-const root = (n, tree) => H('quorate/merkle/root/1', u64.put(n), tree);
 const write = { put: ([key, value]) => value === undefined ? '02' + bytes.put(key) : '01' + bytes.put(key) + bytes.put(value) };
 const nextState = (before, seq, writes) => H('quorate/state/1', before, u64.put(seq), list(write).put([...writes].sort(([a], [b]) => a < b ? -1 : 1)));
 // Signatures, as OpenSSL judges them. It refuses some that ZIP 215 accepts; only who signs can make such, on purpose.
@@ -87,6 +80,7 @@ function apply(state, op) { // [code, result, write]
   const now = state.get(o.key), content = now === undefined ? '00' : '01' + now;
   return kind === 4 ? [0, content] : kind === 3 && now !== o.old ? [1, content] : [0, '', [o.key, o.value]];
 }
+const newMachine = () => ({ state: new Map(), sessions: new Map(), digest: zero });
 function execute(machine, seq, transactions, p) {
   let [budget, writes, window] = [p.write_set_bytes, new Map(), BigInt(p.nonce_window)];
   const outcomes = transactions.map(t => {
@@ -142,7 +136,7 @@ function checkBlock(net, chain, { header: h, transactions: all, ...b }) {
   chain.push({ digest: b.header_digest, time: h.time, executed: did.outcomes.filter(o => o.status < 3).length });
 }
 async function checkNode(g, url) {
-  const net = { ...g, id: genesisDigest(g), machine: { state: new Map(), sessions: new Map(), digest: zero }, attested: [] };
+  const net = { ...g, id: genesisDigest(g), machine: newMachine(), attested: [] };
   const first = { epoch: net.id, seq: 0, parent: zero, batch: zero, results: zero, state: zero, time: g.time, next_epoch: zero };
   const chain = [{ digest: headerDigest(first), time: g.time, executed: 0 }];
   for (let b; (b = await get(`${url}/block/${chain.length}`)) !== undefined;) checkBlock(net, chain, b);
@@ -160,20 +154,20 @@ async function checkAll(g, urls, longest = []) {
 }
 // Vectors: what must come of each input.
 const pick = (from, like) => JSON.stringify(Object.keys(like).sort().filter(k => k in from).map(k => [k, [from[k]].flat().map(String)]));
+const story = newMachine(), verdict = f => { try { f(); } catch { return 'fails'; } return 'holds'; };
 const signer = seed => createPrivateKey({ key: Buffer.from('302e020100300506032b657004220420' + seed, 'hex'), format: 'der', type: 'pkcs8' });
+const signOf = (seed, signed) => hex(sign(null, Buffer.from(signed, 'hex'), signer(seed)));
 const keyOf = seed => hex(createPublicKey(signer(seed)).export({ format: 'jwk' }).x, 'base64url');
 const vectors = {
-  transactions: (i, b, sender = keyOf(i.sender_seed), signed = claim.put({ ...i, sender })) => {
-    const signature = hex(sign(null, Buffer.from(signed, 'hex'), signer(i.sender_seed))), transaction = signed + signature;
-    return { signed, signature, transaction, sender, id: idOf(signed), body_digest: bodyOf(transaction) };
-  },
+  transactions: (i, b, sender = keyOf(i.sender_seed), signed = claim.put({ ...i, sender }), signature = signOf(i.sender_seed, signed)) =>
+    ({ signed, signature, transaction: signed + signature, sender, id: idOf(signed), body_digest: bodyOf(signed + signature) }),
   batches: i => ({ batch: batch.put(i), digest: batchDigest(i.time, i.transactions) }),
   headers: i => ({ header: header.put(i), digest: headerDigest(i) }),
   results: ({ results: all }) => ({ root: root((all ?? []).length, top((all ?? []).map(leaf))), ...(all ?? []).map(outcome.put) }),
   state: i => ({ state: nextState(i.before, i.seq, i.writes.map(w => [w.key, w.delete ? undefined : w.value])) }),
   genesis: ({ genesis: g }) => ({ digest: genesisDigest(g), epoch: genesisDigest(g).repeat(2) + u64.put(0).repeat(2) + struct(configuration).put(g) }),
   receipts: (i, b) => {
-    const chain = i.headers.map(h => read(header, h)), said = i.attestations.map(a => read(attestation, read(detached, a).signed));
+    const chain = i.headers.map(h => read(header, h)), said = i.attestations.map(a => read(messages[16], read(detached, a).signed));
     chain.slice(1).forEach((h, n) => same('parent', headerDigest(chain[n]), h.parent)), same('results', b.root, chain[0].results);
     said.forEach(a => same('attested', headerDigest(chain.find(h => h.seq === a.seq)), a.header_digest));
     return { root: root(i.count, climb(H('quorate/merkle/leaf/1', b.leaf), Number(i.index), Number(i.count), i.path)) };
@@ -184,6 +178,12 @@ const vectors = {
     same('attached digest', m.attached_digest ?? '', m.attached_digest ? H('quorate/attached/1', b.attached) : '');
     return { wire: bytes.put(b.signed) + b.signature + bytes.put(b.attached) };
   },
+  operations: i => ({ operation: struct({ kind: u8, ...fields[i.kind] }).put(i) }),
+  execution: (i, b, all = i.transactions.map(t => t.slice(0, -128)), did = execute(story, i.seq, all.map(t => ({ ...read(claim, t), id: idOf(t) })), i.parameters)) =>
+    ({ results: did.results, state: did.state, ...did.outcomes.map(outcome.put) }), // of a slot on top of those before it
+  signatures: i => ({ cofactorless: verdict(() => mustHold('', i.key, i.message, i.signature)) }),
+  refused: ({ as, encoding: e }) => ({ verdict: verdict(() => read({ batch, message: messages[parseInt(e.slice(154, 156), 16)],
+    transaction: struct({ claim, signature: d64 }), operation: struct({ kind: u8, ...fields[parseInt(e.slice(0, 2), 16)] }) }[as], e)) }),
 };
 function checkVectors(dir, n = 0) {
   for (const [name, compute] of Object.entries(vectors)) for (const v of JSON.parse(readFileSync(`${dir}/${name}.json`)))
