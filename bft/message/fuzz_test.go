@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// case D12; case D13: whatever comes in, no decoder panics, and what it accepts it would have written so.
-
+// Whatever comes in, no decoder panics, and what it accepts it would have written so: so with all that are fuzzed here.
+//
+// case D12 D13; slicing what was not measured before, or taking trailing bytes, turns it red.
 func FuzzDecode(f *testing.F) {
 	for _, b := range samples() {
 		f.Add(encode(sign(b)))
@@ -28,6 +29,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// case D12 D13; reading a length into an int of 32 bits, or an operation beyond its bound, turns it red.
 func FuzzDecodeRequest(f *testing.F) {
 	f.Add(request(1, "put").Bytes())
 	f.Add(request(1<<64-1, "").Bytes())
@@ -51,6 +53,7 @@ func FuzzDecodeRequest(f *testing.F) {
 	})
 }
 
+// case D12 D13; making room for as many transactions as are promised turns it red.
 func FuzzDecodeBatch(f *testing.F) {
 	f.Add(encodeBatch(NewBatch(0, nil)))
 	f.Add(encodeBatch(NewBatch(-1, []*Request{request(1, "put"), request(2, "")})))

@@ -40,7 +40,7 @@ func receipt(g *proof.Genesis) (*proof.Receipt, *epoch.Epoch) {
 
 // A receipt that was forged anywhere does not verify.
 //
-// case N19 has its epochs later; leaving a comparison out of Receipt.Verify turns its row red.
+// (A receipt over several epochs comes with them.) Leaving a comparison out of Receipt.Verify turns its row red.
 func TestForgedReceiptsAreRefused(t *testing.T) {
 	r, e := receipt(genesis(4))
 	for _, vouchers := range []int{e.Witnesses(), e.Quorum(), 4} {
