@@ -16,7 +16,7 @@ type Counts struct {
 	Isolations   int // of a node from all others
 	OneWays      int // links cut in one direction
 	Splits       int // into two groups
-	Shapes       int // all links cut but those of a ring, a star or a chain
+	Shapes       int // networks that are but a ring, a star, a chain, or some of their links
 	Flaps        int // links that went down and up again and again
 	Starvations  int // of a node's links
 	SlowDisks    int // for a while
@@ -75,7 +75,7 @@ func (c *Counts) fields() []field {
 		{"isolations", &c.Isolations},
 		{"one-way cuts", &c.OneWays},
 		{"splits", &c.Splits},
-		{"rings, stars and chains", &c.Shapes},
+		{"networks of another shape", &c.Shapes},
 		{"flapping links", &c.Flaps},
 		{"starved nodes", &c.Starvations},
 		{"slow disks", &c.SlowDisks},

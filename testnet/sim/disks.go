@@ -116,16 +116,24 @@ func (n *node) replaceDisk(disk *store.Memory) {
 	n.end()
 	n.disk.Kill()
 	n.disk, n.full, n.old = disk, false, nil
+	n.forgot, n.replaced = true, true
 	n.w.after(n.downtime(), n, restarts, 0, n.restart)
 }
 
 // recall makes sure that there is a log to boot from, as package node does: the member's own, or that of an observer.
 func (n *node) recall() error {
-	forgot, err := host.Forgotten(n.disk, folder)
-	if err != nil || !forgot {
-		return err
+	forgotten, err := host.Forgotten(n.disk, folder)
+	switch {
+	case err != nil:
+		return breaks("boot", "%v", err)
+	case !forgotten && n.replaced:
+		return breaks("promises", "takes a copy of its log for the log")
+	case forgotten && !n.replaced:
+		return breaks("promises", "takes its own log for a copy, or for gone")
+	case !forgotten:
+		return nil
 	}
-	n.forgot = true
+	n.replaced = false
 	n.disk, n.state, n.stale = store.NewMemory(), statemachine.NewMemory(), nil
 	drawn := n.w.ofDisks.bytes()
 	copy(n.incarnation[:], drawn[:])

@@ -30,10 +30,11 @@ type node struct {
 	stale *statemachine.MemoryBacking // as it was some commits ago
 	since int                         // commits since then
 
-	old    *store.Memory // a copy of the disk as it was
-	forgot bool          // its first log is gone: it observes
-	full   bool          // its disk has hardly any room
-	slowBy int64         // µs that a sync takes longer
+	old      *store.Memory // a copy of the disk as it was
+	forgot   bool          // its first log is gone: it observes
+	replaced bool          // its disk is not the one that it has last written to
+	full     bool          // its disk has hardly any room
+	slowBy   int64         // µs that a sync takes longer
 
 	// What does not.
 	host    *host.Host // nil while the node is down
@@ -90,7 +91,7 @@ func (n *node) up() bool { return n.host != nil }
 // boot starts the host on what the disk and the machine's backing hold.
 func (n *node) boot() {
 	if err := n.recall(); err != nil {
-		n.w.broken(n, breaks("boot", "%v", err))
+		n.w.broken(n, err)
 		return
 	}
 	machine, err := statemachine.Open(n.state, kv.Machine{}, host.Limits(n.w.epoch.Parameters))
@@ -108,6 +109,10 @@ func (n *node) boot() {
 	head := n.host.Replica().Head()
 	n.durable, n.given, n.waiting = head.Seq, epoch.Seq(machine.Committed().Seq), false
 	n.w.tell(n, "starts at slot %d", head.Seq)
+	if n.host.Replica().Observes() != n.forgot {
+		n.w.broken(n, breaks("promises", "votes although it has forgotten, or observes although it has not"))
+		return
+	}
 	n.w.broken(n, n.w.audit.booted(n.member(), &head, n.host.Replica().Stable(), machine.Applied()))
 	n.after(n.w.ofDisks.between(0, 10*milli), ticks, 0, n.tick)
 	n.pump()

@@ -61,12 +61,12 @@ func (w *World) split() {
 	w.cut(1500*milli, func(from, to *node) bool { return side[from.id] != side[to.id] })
 }
 
-// shape leaves a ring, a star or a chain.
+// shape leaves a ring, a star, a chain, all but one pair, or whatever links chance leaves.
 func (w *World) shape() {
-	hub, n := w.anyNode(), len(w.nodes)
+	hub, other, n := w.anyNode(), w.anyNode(), len(w.nodes)
 	w.counts.Shapes++
 	w.tell(hub, "is the hub of what is left")
-	kind := w.ofFaults.IntN(3)
+	kind := w.ofFaults.IntN(5)
 	w.cut(1500*milli, func(from, to *node) bool {
 		apart := (from.id - to.id + n) % n
 		switch kind {
@@ -74,8 +74,12 @@ func (w *World) shape() {
 			return from != hub && to != hub
 		case 1: // a ring
 			return apart != 1 && apart != n-1
-		default: // a chain
+		case 2: // a chain
 			return from.id-to.id != 1 && to.id-from.id != 1
+		case 3: // a pair
+			return from == hub && to == other || from == other && to == hub
+		default:
+			return w.ofFaults.permille(300)
 		}
 	})
 }

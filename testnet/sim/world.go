@@ -120,6 +120,22 @@ func (w *World) run() {
 			w.tell(w.acting, "%s", debug.Stack())
 		}
 	}()
+	w.start()
+	for _, c := range w.clients {
+		w.clientWakes(c)
+	}
+	w.planFaults()
+	for !w.over && w.violation == nil {
+		w.turn()
+		if w.steps > 0 && w.counts.Events >= w.steps {
+			w.heal()
+		}
+	}
+	w.counts.Commits, w.counts.OrderedTwice = int(w.audit.last()), w.audit.twice
+}
+
+// start gives every node a log and boots it.
+func (w *World) start() {
 	for _, n := range w.nodes {
 		if err := host.Create(n.disk, folder, n.options, n.key.Public(), n.incarnation); err != nil {
 			w.broken(n, breaks("boot", "create: %v", err))
@@ -128,25 +144,19 @@ func (w *World) run() {
 		n.boot()
 		w.after(n.w.ofDisks.between(second, 10*second), n, faults, 7, n.backUp)
 	}
-	for _, c := range w.clients {
-		w.clientWakes(c)
+}
+
+// turn has the next event happen.
+func (w *World) turn() {
+	e := w.queue.pop()
+	w.now = e.at
+	if e.node != nil && e.life != anyLife && e.node.life != e.life {
+		return
 	}
-	w.planFaults()
-	for !w.over && w.violation == nil {
-		e := w.queue.pop()
-		w.now = e.at
-		if e.node != nil && e.life != anyLife && e.node.life != e.life {
-			continue
-		}
-		w.counts.Events++
-		w.trace.event(e)
-		w.acting = e.node
-		e.act()
-		if w.steps > 0 && w.counts.Events >= w.steps {
-			w.heal()
-		}
-	}
-	w.counts.Commits, w.counts.OrderedTwice = int(w.audit.last()), w.audit.twice
+	w.counts.Events++
+	w.trace.event(e)
+	w.acting = e.node
+	e.act()
 }
 
 // after plans something that will happen to a node, or with nil to the world.
