@@ -24,6 +24,8 @@ type Counts struct {
 	FullDisks    int // that ended their host
 	Wipes        int // of a disk, key kept
 	Restores     int // of a disk from an old copy
+	Flips        int // bits of a stopped node's log
+	Refusals     int // to start from a damaged log
 	CoreWins     int // progress of a quorum while all others stayed away
 	Lost         int // messages
 	CutOff       int // messages on a dead link
@@ -83,6 +85,8 @@ func (c *Counts) fields() []field {
 		{"full disks", &c.FullDisks},
 		{"wiped disks", &c.Wipes},
 		{"restored disks", &c.Restores},
+		{"flipped bits", &c.Flips},
+		{"damaged logs refused", &c.Refusals},
 		{"live cores", &c.CoreWins},
 		{"messages cut off", &c.CutOff},
 		{"messages very late", &c.VeryLate},

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"errors"
+	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/quorate/quorate/node/host"
@@ -101,6 +103,40 @@ func (w *World) restore() {
 	n.replaceDisk(n.old.Copied())
 }
 
+// flipBit changes a bit of a node's log while it is down. The node must start with all that it owes, or refuse to: then it
+// is as good as wiped. The newest segment is spared, since the log cannot tell damage to what its very last sync covered
+// from a torn tail.
+func (w *World) flipBit() {
+	n := w.forgetful()
+	if n == nil || !n.up() {
+		return
+	}
+	n.crash()
+	segments := slices.DeleteFunc(n.disk.Files(), func(path string) bool { return filepath.Ext(path) != ".log" })
+	if len(segments) < 2 {
+		return
+	}
+	path := segments[w.ofFaults.IntN(len(segments)-1)]
+	bit := w.ofFaults.Int64N(8 * int64(len(n.disk.Bytes(path))))
+	n.disk.Flip(path, bit)
+	n.flipped, n.forgot = true, true // it may have to forget
+	w.counts.Flips++
+	w.tell(n, "has bit %d of %s changed on its disk", bit, path)
+}
+
+// refuses takes in why a node does not start. Damage is a reason if somebody has damaged its disk, and nothing else is.
+func (n *node) refuses(why error) {
+	var damage *store.DamageError
+	if !n.flipped || !errors.As(why, &damage) {
+		n.w.broken(n, why)
+		return
+	}
+	n.w.counts.Refusals++
+	n.w.tell(n, "refuses to start: %v", why)
+	n.disk, n.old, n.full, n.flipped, n.replaced = store.NewMemory(), nil, false, false, true
+	n.boot()
+}
+
 // backUp copies a node's disk now and then.
 func (n *node) backUp() {
 	if n.up() && !n.forgot {
@@ -125,7 +161,7 @@ func (n *node) recall() error {
 	forgotten, err := host.Forgotten(n.disk, folder)
 	switch {
 	case err != nil:
-		return breaks("boot", "%v", err)
+		return err
 	case !forgotten && n.replaced:
 		return breaks("promises", "takes a copy of its log for the log")
 	case forgotten && !n.replaced:

@@ -33,6 +33,7 @@ var faultKinds = []faultKind{
 	{"fill-disk", 6, (*World).fillDisk},
 	{"wipe", 4, (*World).wipe},
 	{"restore", 4, (*World).restore},
+	{"flip", 6, (*World).flipBit},
 }
 
 // healTime is how long the network may take to converge after it has healed.

@@ -32,6 +32,7 @@ type node struct {
 
 	old      *store.Memory // a copy of the disk as it was
 	forgot   bool          // its first log is gone: it observes
+	flipped  bool          // a bit of its log was changed, and it has not started since
 	replaced bool          // its disk is not the one that it has last written to
 	full     bool          // its disk has hardly any room
 	slowBy   int64         // µs that a sync takes longer
@@ -91,7 +92,7 @@ func (n *node) up() bool { return n.host != nil }
 // boot starts the host on what the disk and the machine's backing hold.
 func (n *node) boot() {
 	if err := n.recall(); err != nil {
-		n.w.broken(n, err)
+		n.refuses(err)
 		return
 	}
 	machine, err := statemachine.Open(n.state, kv.Machine{}, host.Limits(n.w.epoch.Parameters))
@@ -103,8 +104,11 @@ func (n *node) boot() {
 		})
 	}
 	if err != nil {
-		n.w.broken(n, breaks("boot", "%v", err))
+		n.refuses(err)
 		return
+	}
+	if n.flipped { // the bit was one that does not matter, or was mended
+		n.flipped, n.forgot = false, n.w.audit.of(n.member()).forgot
 	}
 	head := n.host.Replica().Head()
 	n.durable, n.given, n.waiting = head.Seq, epoch.Seq(machine.Committed().Seq), false
