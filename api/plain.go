@@ -179,6 +179,22 @@ type (
 	}
 )
 
+// Trace is the answer to GET /trace/SEQ: when each thing happened to a slot, as the node saw it.
+type Trace struct {
+	Node   uint32  `json:"node"`
+	Seq    uint64  `json:"seq,string"`
+	Points []Point `json:"points"` // in the order in which the node reached them
+}
+
+// Point is that a slot came to a step, the first time.
+type Point struct {
+	Step   string `json:"step"`        // one of those in docs/protocol/trace.md
+	Member uint32 `json:"member"`      // who has proposed, prepared, committed or attested; else the node itself
+	View   uint64 `json:"view,string"` // of what is said in a view; else 0
+	// UnixNanos is of the node's wall clock when it started, moved on by its monotonic clock.
+	UnixNanos int64 `json:"unix_nanos,string"`
+}
+
 // Error is the body of a plain GET answer that is none.
 type Error struct {
 	Reason  string `json:"reason"`

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/node/host"
 )
 
@@ -28,6 +29,7 @@ func (n *Node) runCore() {
 		case <-n.results.ready:
 			results := n.results.take()
 			n.stages.executed(results)
+			n.trace.executed(results)
 			n.host.Executed(results)
 		case now := <-ticker.C:
 			n.host.Step(bft.Tick{Now: now.Add(n.cfg.ClockOffset).UnixMilli()})
@@ -68,14 +70,24 @@ const coreTurn = 64
 // takeInbox takes in a turn's worth of events, if not too much is staged. It says whether there were any.
 func (n *Node) takeInbox() bool {
 	items := n.inbox.take(coreTurn, stagedBytes-n.host.Staged())
+	now := n.trace.now()
 	for _, item := range items {
 		if item.call != nil {
 			item.call(n.host)
-		} else {
-			n.host.Step(item.event)
+			continue
 		}
+		if m, ok := item.event.(bft.Received); ok {
+			n.trace.heard(m.Signed, n.windowEnd(), now)
+		}
+		n.host.Step(item.event)
 	}
 	return len(items) > 0
+}
+
+// windowEnd is the last slot that anybody may speak of usefully.
+func (n *Node) windowEnd() epoch.Seq {
+	r := n.host.Replica()
+	return r.Stable().Header.Seq + epoch.Seq(r.Epoch().Parameters.Window)
 }
 
 // handOver gives the log what is staged, if it is free.
@@ -112,12 +124,17 @@ func (n *Node) drain() {
 
 // release carries out what rests on a durable group, in the order of the contract.
 func (n *Node) release(r host.Released) {
+	now := n.trace.now()
+	n.trace.follow(r, now)
 	for _, e := range r.Send {
 		if err := n.capture.record("out", e.Message); err != nil {
 			n.fail(err)
 			return
 		}
 		n.send(e)
+		if e.Message.Author == n.cfg.Self {
+			n.trace.heard(e.Message, n.windowEnd(), now)
+		}
 	}
 	n.stages.follow(r)
 	n.recent.durable(r.Blocks)

@@ -65,6 +65,7 @@ type Node struct {
 	door     *door    // where requests wait to be checked
 	waiters  *waiters // callers, by what they wait for
 	stages   *stages  // when the slots under way came to where they are
+	trace    *trace   // of the last slots, when each thing happened
 	recent   *recent  // of the last slots, what receipts are made of
 	groups   chan *host.Group
 	written  chan *host.Group
@@ -166,12 +167,14 @@ func (n *Node) open() (err error) {
 	n.door = newDoor(n.host.Checker())
 	n.metrics = newMetrics(n.Status, n.scheme.Counts)
 	n.stages = newStages(n.metrics.stages)
+	n.trace = newTrace(n.cfg.Self, len(genesis.Members))
 	n.quotas = newQuotas(n.Epoch(), n.metrics.refused, n.log)
 	if n.network, err = p2p.New(n.networkConfig()); err != nil {
 		return err
 	}
 	opened = append(opened, func() error { return n.network.Close(context.Background()) })
 	n.metrics.registry.MustRegister(newTrafficCollector(n.network.Traffic))
+	n.metrics.registry.MustRegister(n.queueMetrics()...)
 	n.publish()
 	if n.service, err = newService(n, n.cfg.APIListen, n.metrics, n.log); err != nil {
 		return err

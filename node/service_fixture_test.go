@@ -207,6 +207,7 @@ func (n *fakeNode) Accept(ctx context.Context, q *message.Request) error {
 func (n *fakeNode) Epoch() *epoch.Epoch                      { return n.genesis.Epoch() }
 func (n *fakeNode) Blocks() *host.Blocks                     { return n.hosts[0].Blocks() }
 func (n *fakeNode) State() *statemachine.Replicated          { return n.states[0] }
+func (n *fakeNode) Trace(epoch.Seq) ([]point, bool)          { return nil, false }
 func (n *fakeNode) Attestations(epoch.Seq) []*message.Signed { return n.ack.Attestations }
 
 func (n *fakeNode) Done() <-chan struct{} { return nil }

@@ -137,6 +137,7 @@ func (s *service) routes() http.Handler {
 	mux.HandleFunc("GET /epoch/{number}", s.epoch)
 	mux.HandleFunc("GET /evidence", s.evidence)
 	mux.HandleFunc("GET /tx/{id}", s.transaction)
+	mux.HandleFunc("GET /trace/{seq}", s.traced)
 	mux.Handle("GET /metrics", s.metrics.handler())
 	return mux
 }
