@@ -53,6 +53,13 @@ func (b *inbox) put(i item) bool {
 	return true
 }
 
+// waiting is how much waits for the core.
+func (b *inbox) waiting() (items, bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.items), b.bytes
+}
+
 func (b *inbox) signal() {
 	select {
 	case b.ready <- struct{}{}:

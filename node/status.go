@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
@@ -13,6 +14,9 @@ type snapshot struct {
 	Status
 	moved      epoch.Seq // newest slot executed when movedAt was set
 	stuckTicks int       // ticks since anything was executed, while requests wait
+	staged     int       // bytes that wait for the log, or are being written
+	said       bool      // the readiness that the log has been told of
+	saidAt     time.Time // when
 }
 
 type snapshotHolder struct{ p atomic.Pointer[snapshot] }
@@ -48,8 +52,29 @@ func (n *Node) publish() {
 	}
 	s.Peers = len(n.network.Connected())
 	s.Ready, s.Why = n.ready(r, s)
+	s.staged = n.host.Staged()
+	n.sayReady(s)
 	n.snapshot.p.Store(s)
 	n.pulse.moved(s.Status, r.Acknowledged())
+}
+
+// sayReadyPause is how long the log stays with what it has said of a node's readiness: one that flaps fills no log.
+const sayReadyPause = time.Second
+
+// sayReady puts into the log that the node has become ready, or is not any more, and why.
+func (n *Node) sayReady(s *snapshot) {
+	now := time.Now()
+	if old := n.snapshot.p.Load(); old != nil {
+		if s.said, s.saidAt = old.said, old.saidAt; s.said == s.Ready || now.Sub(s.saidAt) < sayReadyPause {
+			return
+		}
+	}
+	s.said, s.saidAt = s.Ready, now
+	if s.Ready {
+		n.log.Info("ready", "seq", s.Seq, "view", s.View, "leader", s.Leader, "peers", s.Peers)
+	} else {
+		n.log.Info("not ready", "seq", s.Seq, "why", s.Why)
+	}
 }
 
 // Look is how the node was when it moved last.

@@ -1,0 +1,22 @@
+package node
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// queueMetrics are how full the core's queues are, as they are at a scrape.
+func (n *Node) queueMetrics() []prometheus.Collector {
+	gauge := func(name, help string, value func() int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "quorate_" + name, Help: help}, func() float64 { return float64(value()) })
+	}
+	return []prometheus.Collector{
+		gauge("inbox_items", "What waits for the core; full at 1024, and then readers stop reading.", func() int {
+			items, _ := n.inbox.waiting()
+			return items
+		}),
+		gauge("inbox_bytes", "Bytes of what waits for the core; full at 8 MiB.", func() int {
+			_, bytes := n.inbox.waiting()
+			return bytes
+		}),
+		gauge("staged_bytes", "Bytes that wait for the log or are being written; from 8 MiB on the core takes in nothing from outside.",
+			func() int { return n.snapshot.p.Load().staged }),
+	}
+}
