@@ -181,7 +181,7 @@ func TestMetricsOfTheContractAreThere(t *testing.T) {
 		"quorate_seq", "quorate_view", "quorate_epoch", "quorate_view_changes_total", "quorate_signatures_made_total",
 		"quorate_signatures_verified_total", "quorate_messages_total", "quorate_bytes_total", "quorate_log_syncs_total",
 		"quorate_pool_transactions", "quorate_pool_bytes", "quorate_evidence", "quorate_p2p_refused_total",
-		"quorate_inbox_items", "quorate_inbox_bytes", "quorate_staged_bytes",
+		"quorate_inbox_items", "quorate_inbox_bytes", "quorate_staged_bytes", "quorate_event_listeners",
 		"go_goroutines", "process_resident_memory_bytes", "process_open_fds",
 	} {
 		if !there[want] {

@@ -171,3 +171,33 @@ func TestEventsRefuseANonsensicalPlace(t *testing.T) {
 		}
 	}
 }
+
+// Listeners have places of their own: those of one address are bounded, and take none from those who read.
+//
+// Listeners that go through the gate of reads turn it red.
+func TestListenersAreBoundedAndTakeNoReadersPlace(t *testing.T) {
+	w := newNetwork(t)
+	w.start(1, 2, 3, 4)
+	w.ready(1, 2, 3, 4)
+	w.submit(1, w.request(kv.Put([]byte("key"), []byte("value"))))
+	n := w.nodes[0]
+	n.service.listening, n.service.reading = newGate(1, 1), newGate(1, 1)
+	events, stop := w.listen(1, "")
+	defer stop()
+	<-events // it is listening
+
+	second, err := http.Get("http://" + w.genesis.Members[0].API + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Body.Close()
+	read, err := http.Get("http://" + w.genesis.Members[0].API + "/block/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Body.Close()
+
+	if second.StatusCode != http.StatusTooManyRequests || read.StatusCode != http.StatusOK {
+		t.Fatalf("a second listener: %s; a reader: %s", second.Status, read.Status)
+	}
+}

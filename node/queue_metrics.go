@@ -2,7 +2,7 @@ package node
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// queueMetrics are how full the core's queues are, as they are at a scrape.
+// queueMetrics are what waits for the core, and who waits for events, at a scrape.
 func (n *Node) queueMetrics() []prometheus.Collector {
 	gauge := func(name, help string, value func() int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "quorate_" + name, Help: help}, func() float64 { return float64(value()) })
@@ -18,5 +18,6 @@ func (n *Node) queueMetrics() []prometheus.Collector {
 		}),
 		gauge("staged_bytes", "Bytes that wait for the log or are being written; from 8 MiB on the core takes in nothing from outside.",
 			func() int { return n.snapshot.p.Load().staged }),
+		gauge("event_listeners", "Who listens to GET /events.", func() int { return n.service.listening.inside() }),
 	}
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -22,6 +23,8 @@ const (
 	eventWrite = 5 * time.Second
 )
 
+var errTooManyListeners = errors.New("too many listen to this node's events, in all or from this address: close some")
+
 // listener is one connection to /events.
 type listener struct {
 	out     http.ResponseWriter
@@ -30,9 +33,9 @@ type listener struct {
 }
 
 func (s *service) events(w http.ResponseWriter, r *http.Request) {
-	leave, e := s.read(r.RemoteAddr)
-	if e != nil {
-		plainError(w, e)
+	leave, ok := s.listening.enter(r.RemoteAddr)
+	if !ok {
+		plainError(w, refuse(reason.TooManyWaiting, errTooManyListeners))
 		return
 	}
 	defer leave()

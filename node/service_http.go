@@ -36,6 +36,8 @@ const (
 	maxWaiting, maxWaitingPerAddress         = 4096, 2048
 	maxConnections, maxConnectionsPerAddress = 8192, 4096
 	maxReading, maxReadingPerAddress         = 512, 256
+	// Listeners to events. They stay, so they have places of their own, and take none from those who read.
+	maxListening, maxListeningPerAddress = 256, 64
 
 	// compressBytes is from which size answers are compressed, for callers who ask: digests and signatures do not shrink.
 	compressBytes = 64 << 10
@@ -43,14 +45,15 @@ const (
 
 // service is the node's public face: the Connect service and the plain GET answers, on one port.
 type service struct {
-	backend  backend
-	metrics  *metrics
-	log      *slog.Logger
-	listener net.Listener
-	server   *http.Server
-	waiting  *gate
-	reading  *gate
-	errors   *connect.ErrorWriter
+	backend   backend
+	metrics   *metrics
+	log       *slog.Logger
+	listener  net.Listener
+	server    *http.Server
+	waiting   *gate
+	reading   *gate
+	listening *gate
+	errors    *connect.ErrorWriter
 
 	ending context.Context // ends when stop begins: nobody waits any longer
 	end    context.CancelFunc
@@ -70,11 +73,12 @@ func newService(b backend, listen string, m *metrics, log *slog.Logger) (*servic
 	}
 	s := &service{
 		backend: b, metrics: m, log: log,
-		listener: &gatedListener{l, newGate(maxConnections, maxConnectionsPerAddress)},
-		waiting:  newGate(maxWaiting, maxWaitingPerAddress),
-		reading:  newGate(maxReading, maxReadingPerAddress),
-		errors:   connect.NewErrorWriter(),
-		done:     make(chan struct{}),
+		listener:  &gatedListener{l, newGate(maxConnections, maxConnectionsPerAddress)},
+		waiting:   newGate(maxWaiting, maxWaitingPerAddress),
+		reading:   newGate(maxReading, maxReadingPerAddress),
+		listening: newGate(maxListening, maxListeningPerAddress),
+		errors:    connect.NewErrorWriter(),
+		done:      make(chan struct{}),
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	var protocols http.Protocols

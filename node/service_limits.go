@@ -34,6 +34,13 @@ func (g *gate) enter(address string) (leave func(), ok bool) {
 	return func() { g.left(host) }, true
 }
 
+// inside is how many are in.
+func (g *gate) inside() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.in
+}
+
 func (g *gate) left(host string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
