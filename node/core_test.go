@@ -19,7 +19,7 @@ func TestASlowDiskBoundsWhatIsTakenIn(t *testing.T) {
 	c := newCommittee(t)
 	h := c.hosts[1]
 	h.Step(bft.Tick{Now: 2_010})
-	n := &Node{host: h, inbox: newInbox(), groups: make(chan *host.Group, 1)}
+	n := &Node{host: h, inbox: newInbox(), groups: make(chan *host.Group, 1), trace: newTrace(1, 4)}
 	propose := func(seq epoch.Seq) {
 		var requests []*message.Request
 		for range 15 {
