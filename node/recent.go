@@ -82,8 +82,8 @@ func (r *recent) covering(seq epoch.Seq) *bft.Acknowledgement {
 	return r.newest
 }
 
-// maxReadHeaders bounds how many headers are read from disk for one receipt: as many as there may be between the stable
-// checkpoint, which is attested after a restart, and a slot that was executed shortly before it.
+// maxReadHeaders bounds how many headers are read from disk for one receipt: as many as there are, by the default
+// parameters, from a slot to the checkpoint above it.
 const maxReadHeaders = 64
 
 // proves is what is at hand to prove something about a slot: attestations, and the headers from it to the highest one
@@ -113,6 +113,19 @@ func (r *recent) proves(seq epoch.Seq) (attestations []*message.Signed, headers 
 		}
 	}
 	return ack.Attestations, headers, nil
+}
+
+// kept is what the log keeps to prove something about a slot that is no longer recent: the attestations of a stable
+// checkpoint shortly above it, and as many headers, to be read, as lead there.
+func (r *recent) kept(seq epoch.Seq) (attestations []*message.Signed, headers []proof.Header, err error) {
+	c, err := r.blocks.Checkpoint(seq, seq+maxReadHeaders-1)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c == nil {
+		return nil, nil, errNoAttestations
+	}
+	return c.Attestations, make([]proof.Header, c.Header.Seq-seq+1), nil
 }
 
 // fill reads the headers that are not at hand.
@@ -152,9 +165,12 @@ func (r *recent) slot(seq epoch.Seq, state *statemachine.Replicated) (*recentSlo
 	return newRecentSlot(seq, outcomes), nil
 }
 
-// Receipt proves what came of a transaction, as long as attestations that cover its slot are at hand.
+// Receipt proves what came of a transaction, if attestations that cover its slot are at hand, or the log keeps some.
 func (n *Node) Receipt(seq epoch.Seq, index int) (*proof.Receipt, error) {
 	attestations, headers, err := n.recent.proves(seq)
+	if errors.Is(err, errNoAttestations) {
+		attestations, headers, err = n.recent.kept(seq)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -183,12 +199,33 @@ func leaves(outcomes []statemachine.Outcome) [][]byte {
 	return l
 }
 
-// Attestations are those at hand that cover a slot: to its header, or to one above it.
+// Attestations are those that cover a slot: to its header, or to one above it, and rather to a near one, so that whoever
+// checks needs few headers.
 func (n *Node) Attestations(seq epoch.Seq) []*message.Signed {
-	n.recent.mu.Lock()
-	defer n.recent.mu.Unlock()
-	if a := n.recent.covering(seq); a != nil {
-		return a.Attestations
+	recent, newest := n.recent.attestations(seq)
+	if recent != nil {
+		return recent
 	}
-	return nil
+	kept, _, err := n.recent.kept(seq)
+	switch {
+	case err == nil:
+		return kept
+	case !errors.Is(err, errNoAttestations):
+		n.log.Warn("a stable checkpoint could not be read", "above", seq, "error", err)
+	}
+	return newest
+}
+
+// attestations are those at hand that cover a slot, if it is recent, and the newest ones, if they cover it.
+func (r *recent) attestations(seq epoch.Seq) (recent, newest []*message.Signed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.covering(seq)
+	if a == nil {
+		return nil, nil
+	}
+	if a.Seq-seq < recentSlots {
+		recent = a.Attestations
+	}
+	return recent, r.newest.Attestations
 }

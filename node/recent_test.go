@@ -103,9 +103,10 @@ func resultAt(seq epoch.Seq, outcomes []statemachine.Outcome) host.Result {
 	return r
 }
 
-// A receipt reads few headers from disk: what would need more has none, and that costs no read at all.
+// A receipt reads few headers from disk: what is recent proves nothing that would need more, and to find that out costs
+// no read at all.
 // To see it fail, leave out the bound in proves.
-func TestAReceiptThatWouldReadManyHeadersIsNone(t *testing.T) {
+func TestWhatIsRecentProvesNothingByManyHeadersFromDisk(t *testing.T) {
 	c := newCommittee(t)
 	for range maxReadHeaders + 2 {
 		c.put("key", "value")
@@ -115,7 +116,7 @@ func TestAReceiptThatWouldReadManyHeadersIsNone(t *testing.T) {
 	c.read = func() { reads++ }
 	first := c.ack.Seq - maxReadHeaders + 1
 
-	if _, err := n.Receipt(first-1, 0); !errors.Is(err, errNoAttestations) || reads != 0 {
+	if _, _, err := n.recent.proves(first - 1); !errors.Is(err, errNoAttestations) || reads != 0 {
 		t.Fatalf("one header too many: %v after %d reads", err, reads)
 	}
 	r, err := n.Receipt(first, 0)
@@ -127,5 +128,31 @@ func TestAReceiptThatWouldReadManyHeadersIsNone(t *testing.T) {
 	}
 	if reads < maxReadHeaders {
 		t.Fatalf("%d reads for %d headers that are not in memory", reads, maxReadHeaders)
+	}
+}
+
+// case L6: what came of a transaction can be proven long after, also by a node that has started again since.
+// To see it fail, let Receipt not look at what the log keeps.
+func TestAnOldOutcomeIsProvenByTheCheckpointAboveIt(t *testing.T) {
+	c := newCommittee(t)
+	const slot = 3
+	for range c.genesis.Parameters.Checkpoint + 2 {
+		c.put("k", "v")
+	}
+	n := receipts(c)
+	n.recent = newRecent(c.hosts[0]) // as after a start
+
+	receipt, err := n.Receipt(slot, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := receipt.Verify(c.genesis.Epoch(), c.scheme, c.genesis.Epoch().Quorum()); err != nil {
+		t.Error(err)
+	}
+	if a := n.Attestations(slot); len(a) < c.genesis.Epoch().Quorum() {
+		t.Errorf("%d attestations cover the block", len(a))
+	}
+	if a := n.Attestations(epoch.Seq(c.genesis.Parameters.Checkpoint) + 1); a != nil {
+		t.Errorf("%d attestations to a checkpoint that is not stable", len(a))
 	}
 }

@@ -65,18 +65,25 @@ func (b *Blocks) Read(q bft.Read) (bft.Found, error) {
 		return found, err
 	}
 	last := found.Blocks[len(found.Blocks)-1].Header.Seq
-	at, ok := b.index.Checkpoint(uint64(q.From), uint64(last))
+	found.Checkpoint, err = b.Checkpoint(q.From, last)
+	return found, err
+}
+
+// Checkpoint reads the newest stable checkpoint from first to last; nil if there is none.
+func (b *Blocks) Checkpoint(first, last epoch.Seq) (*proof.Checkpoint, error) {
+	at, ok := b.index.Checkpoint(uint64(first), uint64(last))
 	if !ok {
-		return found, nil
+		return nil, nil
 	}
 	rec, err := b.record(at)
 	if err != nil {
-		return found, err
+		return nil, err
 	}
-	if base, ok := rec.(*ordering.Base); ok {
-		found.Checkpoint = base.Stable
+	base, ok := rec.(*ordering.Base)
+	if !ok || base.Stable.Header.Seq < first || base.Stable.Header.Seq > last {
+		return nil, fmt.Errorf("checkpoint from %d to %d: another record stands in its place", first, last)
 	}
-	return found, nil
+	return base.Stable, nil
 }
 
 func (b *Blocks) run(q bft.Read) (bft.Found, error) {
