@@ -19,8 +19,6 @@ import (
 
 const (
 	eventHeartbeat = 15 * time.Second
-	// eventWrite is how long a listener may take to read what it is sent.
-	eventWrite = 5 * time.Second
 )
 
 var errTooManyListeners = errors.New("too many listen to this node's events, in all or from this address: close some")
@@ -138,7 +136,7 @@ func (l *listener) write(text string) {
 	if l.err != nil {
 		return
 	}
-	_ = l.control.SetWriteDeadline(time.Now().Add(eventWrite))
+	_ = l.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, l.err = l.out.Write([]byte(text))
 }
 

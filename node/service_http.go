@@ -28,6 +28,8 @@ const (
 	headerTimeout = 5 * time.Second
 	bodyTimeout   = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
+	// So is one that does not read what it asked for.
+	writeTimeout = 10 * time.Second
 	// maxWait ends calls whose caller has set no deadline.
 	maxWait = time.Minute
 
@@ -36,8 +38,11 @@ const (
 	maxWaiting, maxWaitingPerAddress         = 4096, 2048
 	maxConnections, maxConnectionsPerAddress = 8192, 4096
 	maxReading, maxReadingPerAddress         = 512, 256
-	// Listeners to events. They stay, so they have places of their own, and take none from those who read.
+	// Listeners stay for as long as they like, so they take no places of those who read.
 	maxListening, maxListeningPerAddress = 256, 64
+	// Memory that calls take up until their answers are sent: their bodies, and callBytes each for all else.
+	maxCallBytes, maxCallBytesPerAddress = 256 << 20, 128 << 20
+	callBytes                            = 32 << 10
 
 	// compressBytes is from which size answers are compressed, for callers who ask: digests and signatures do not shrink.
 	compressBytes = 64 << 10
@@ -53,6 +58,7 @@ type service struct {
 	waiting   *gate
 	reading   *gate
 	listening *gate
+	calls     *gate // in bytes
 	errors    *connect.ErrorWriter
 
 	ending context.Context // ends when stop begins: nobody waits any longer
@@ -77,6 +83,7 @@ func newService(b backend, listen string, m *metrics, log *slog.Logger) (*servic
 		waiting:   newGate(maxWaiting, maxWaitingPerAddress),
 		reading:   newGate(maxReading, maxReadingPerAddress),
 		listening: newGate(maxListening, maxListeningPerAddress),
+		calls:     newGate(maxCallBytes, maxCallBytesPerAddress),
 		errors:    connect.NewErrorWriter(),
 		done:      make(chan struct{}),
 	}
@@ -90,6 +97,7 @@ func newService(b backend, listen string, m *metrics, log *slog.Logger) (*servic
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxWaitingPerAddress},
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
+		WriteTimeout:      bodyTimeout + maxWait + writeTimeout, // for HTTP/2, where one stream may stand still on a live connection
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
@@ -132,41 +140,91 @@ func (s *service) routes() http.Handler {
 			return refuse(reason.Internal, errInternal).Connect()
 		}))
 	mux.Handle(path, s.bounded(rpc))
-	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.HandleFunc("GET /status", s.status)
-	mux.HandleFunc("GET /block/{seq}", s.block)
-	mux.HandleFunc("GET /headers", s.headers)
-	mux.HandleFunc("GET /events", s.events)
-	mux.HandleFunc("GET /epoch/{number}", s.epoch)
-	mux.HandleFunc("GET /evidence", s.evidence)
-	mux.HandleFunc("GET /tx/{id}", s.transaction)
-	mux.HandleFunc("GET /trace/{seq}", s.traced)
-	mux.Handle("GET /metrics", s.metrics.handler())
+	plain := http.NewServeMux()
+	plain.HandleFunc("GET /healthz", s.healthz)
+	plain.HandleFunc("GET /readyz", s.readyz)
+	plain.HandleFunc("GET /status", s.status)
+	plain.HandleFunc("GET /block/{seq}", s.block)
+	plain.HandleFunc("GET /headers", s.headers)
+	plain.HandleFunc("GET /events", s.events)
+	plain.HandleFunc("GET /epoch/{number}", s.epoch)
+	plain.HandleFunc("GET /evidence", s.evidence)
+	plain.HandleFunc("GET /tx/{id}", s.transaction)
+	plain.HandleFunc("GET /trace/{seq}", s.traced)
+	plain.Handle("GET /metrics", s.metrics.handler())
+	mux.Handle("/", bodiless(plain))
 	return mux
 }
 
-// bounded reads a call's body whole, within bodyTimeout, before anybody works on it. (A ReadTimeout of the server
-// would also end calls that merely wait for their answer.)
-func (s *service) bounded(next http.Handler) http.Handler {
+var errBody = errors.New("this takes no body")
+
+// bodiless refuses calls that announce a body. Nobody would read it; but the server waits for the rest of a body before
+// it takes the connection's next call, for as long as a slow caller likes.
+func bodiless(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// A connection on which no deadline can be set is not one of net/http's, and bounds itself.
-		deadlines := http.NewResponseController(w)
-		_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout))
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-		_ = deadlines.SetReadDeadline(time.Time{})
-		var large *http.MaxBytesError
-		switch {
-		case errors.As(err, &large):
-			s.refuseCall(w, r, refuse(reason.TooLarge, fmt.Errorf("call is larger than %d bytes", maxBodyBytes)))
-			return
-		case err != nil:
-			s.refuseCall(w, r, refuse(reason.BadParameters, fmt.Errorf("call was cut short: %w", err)))
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // no deadline can be set only where none is needed
+			w.Header().Set("Connection", "close")
+			plainError(w, refuse(reason.BadParameters, errBody))
 			return
 		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+var errManyBytes = errors.New("too many bytes of calls at once: retry later, or elsewhere")
+
+// bounded reads a call's body whole, within bodyTimeout, before anybody works on it. (A ReadTimeout of the server
+// would also end calls that merely wait for their answer.) The call has its place until its answer is sent: one who
+// never reads, on as many streams as he likes, fills no memory.
+func (s *service) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		size := int64(maxBodyBytes)
+		if r.ContentLength >= 0 {
+			size = min(size, r.ContentLength)
+		}
+		place, ok := s.calls.take(r.RemoteAddr, int(size)+callBytes)
+		if !ok {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // nobody reads the rest
+			s.refuseCall(w, r, refuse(reason.TooManyWaiting, errManyBytes))
+			return
+		}
+		defer place.leave()
+		if r.URL.Path != quoratev1connect.NodeServiceSubmitProcedure {
+			leave, e := s.read(r.RemoteAddr)
+			if e != nil {
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+				s.refuseCall(w, r, e)
+				return
+			}
+			defer leave()
+		}
+		body, e := s.body(w, r)
+		if e != nil {
+			s.refuseCall(w, r, e)
+			return
+		}
+		place.shrink(len(body) + callBytes)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, r)
 	})
+}
+
+// body reads a call's body whole, within bodyTimeout.
+func (s *service) body(w http.ResponseWriter, r *http.Request) ([]byte, *reason.Error) {
+	// A connection on which no deadline can be set is not one of net/http's, and bounds itself.
+	deadlines := http.NewResponseController(w)
+	_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, refuse(reason.TooLarge, fmt.Errorf("call is larger than %d bytes", maxBodyBytes))
+	case err != nil:
+		return nil, refuse(reason.BadParameters, fmt.Errorf("call was cut short: %w", err))
+	}
+	_ = deadlines.SetReadDeadline(time.Time{})
+	return body, nil
 }
 
 // refuseCall answers a call, in its protocol, that does not reach its handler.

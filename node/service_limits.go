@@ -3,15 +3,16 @@ package node
 import (
 	"net"
 	"sync"
+	"time"
 )
 
-// gate lets in so many at a time, and so many of one address.
+// gate lets in so much at a time, and so much of one address.
 type gate struct {
 	most, mostPerAddress int
 
 	mu        sync.Mutex
 	in        int
-	ofAddress map[string]int // those that are in; no zeros
+	ofAddress map[string]int // what is in of each; no zeros
 }
 
 func newGate(most, mostPerAddress int) *gate {
@@ -20,18 +21,27 @@ func newGate(most, mostPerAddress int) *gate {
 
 // enter lets in one from an address, host:port, or refuses; leave must be called once by whoever was let in.
 func (g *gate) enter(address string) (leave func(), ok bool) {
+	p, ok := g.take(address, 1)
+	if !ok {
+		return nil, false
+	}
+	return p.leave, true
+}
+
+// take lets in as many as size from an address, or refuses; leave must be called once by whoever was let in.
+func (g *gate) take(address string, size int) (*place, bool) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		host = address
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.in >= g.most || g.ofAddress[host] >= g.mostPerAddress {
+	if g.in+size > g.most || g.ofAddress[host]+size > g.mostPerAddress {
 		return nil, false
 	}
-	g.in++
-	g.ofAddress[host]++
-	return func() { g.left(host) }, true
+	g.in += size
+	g.ofAddress[host] += size
+	return &place{g, host, size}, true
 }
 
 // inside is how many are in.
@@ -41,14 +51,26 @@ func (g *gate) inside() int {
 	return g.in
 }
 
-func (g *gate) left(host string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.in--
-	if g.ofAddress[host]--; g.ofAddress[host] == 0 {
-		delete(g.ofAddress, host)
+// place is what somebody takes up who was let in.
+type place struct {
+	gate *gate
+	host string
+	size int
+}
+
+// shrink gives back what is above size.
+func (p *place) shrink(size int) {
+	p.gate.mu.Lock()
+	defer p.gate.mu.Unlock()
+	back := p.size - min(p.size, size)
+	p.size -= back
+	p.gate.in -= back
+	if p.gate.ofAddress[p.host] -= back; p.gate.ofAddress[p.host] == 0 {
+		delete(p.gate.ofAddress, p.host)
 	}
 }
+
+func (p *place) leave() { p.shrink(0) }
 
 // gatedListener closes the connections that its gate does not let in.
 type gatedListener struct {
@@ -75,6 +97,21 @@ type gatedConn struct {
 	net.Conn
 	leave func()
 	once  sync.Once
+}
+
+// writePiece is how much a caller must at least read within writeTimeout.
+const writePiece = 64 << 10
+
+// Write gives up a caller who does not read: his answer would stay in memory, and take up a place, for as long as he likes.
+// The deadline is of each piece, so that a large answer over a slow line has the time that it needs.
+func (c *gatedConn) Write(p []byte) (written int, err error) {
+	for len(p) > 0 && err == nil {
+		var n int
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // fails only if the connection is closed, as Write then does
+		n, err = c.Conn.Write(p[:min(len(p), writePiece)])
+		p, written = p[n:], written+n
+	}
+	return written, err
 }
 
 // Close makes room for another.

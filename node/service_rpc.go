@@ -103,11 +103,6 @@ func (s *service) commit(ctx context.Context, peer string, raw []byte) (*quorate
 
 // GetTransaction says what became of a transaction, as far as this node knows.
 func (s *service) GetTransaction(ctx context.Context, call *connect.Request[quoratev1.GetTransactionRequest]) (*connect.Response[quoratev1.GetTransactionResponse], error) {
-	leave, e := s.read(call.Peer().Addr)
-	if e != nil {
-		return nil, e.Connect()
-	}
-	defer leave()
 	if n := len(call.Msg.GetId()); n != crypto.DigestSize {
 		return nil, refuse(reason.BadParameters, fmt.Errorf("id of %d bytes, want %d", n, crypto.DigestSize)).Connect()
 	}
@@ -124,11 +119,6 @@ func (s *service) GetTransaction(ctx context.Context, call *connect.Request[quor
 
 // GetBlock is a decided block with its certificate, and what came of its transactions.
 func (s *service) GetBlock(ctx context.Context, call *connect.Request[quoratev1.GetBlockRequest]) (*connect.Response[quoratev1.GetBlockResponse], error) {
-	leave, e := s.read(call.Peer().Addr)
-	if e != nil {
-		return nil, e.Connect()
-	}
-	defer leave()
 	b, e := s.executed(ctx, epoch.Seq(call.Msg.GetSeq()))
 	if e != nil {
 		return nil, e.Connect()
@@ -138,11 +128,6 @@ func (s *service) GetBlock(ctx context.Context, call *connect.Request[quoratev1.
 
 // Read asks the application of this node alone.
 func (s *service) Read(ctx context.Context, call *connect.Request[quoratev1.ReadRequest]) (*connect.Response[quoratev1.ReadResponse], error) {
-	leave, e := s.read(call.Peer().Addr)
-	if e != nil {
-		return nil, e.Connect()
-	}
-	defer leave()
 	at := s.version(ctx, call.Msg.At)
 	answer, seq, err := s.backend.State().Query(at, call.Msg.GetQuery())
 	if err != nil {
@@ -159,11 +144,6 @@ const (
 
 // Scan lists the application's keys at this node alone.
 func (s *service) Scan(ctx context.Context, call *connect.Request[quoratev1.ScanRequest]) (*connect.Response[quoratev1.ScanResponse], error) {
-	leave, e := s.read(call.Peer().Addr)
-	if e != nil {
-		return nil, e.Connect()
-	}
-	defer leave()
 	prefix, from := call.Msg.GetPrefix(), call.Msg.GetFrom()
 	if len(prefix) > statemachine.MaxKeyBytes || len(from) > statemachine.MaxKeyBytes+1 {
 		return nil, refuse(reason.InvalidQuery, fmt.Errorf("no key has more than %d bytes", statemachine.MaxKeyBytes)).Connect()
