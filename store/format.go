@@ -10,23 +10,29 @@ import (
 // A log is a folder of segments, numbered from 1. A segment is a file of one size all its life: a head in the first sector, then
 // groups, each beginning on a sector, then zeros. Nothing durable is ever written again, so no later write can tear it.
 //
-//	group = head ‖ table ‖ records, padded with zeros to whole sectors
-//	table = for each record: length (4), CRC-32C (4), both of kind ‖ payload
+//	group = copy ‖ bulk ‖ copy
+//	copy  = head ‖ table ‖ the records that are not Once, padded with zeros to whole sectors
+//	bulk  = the records that are Once, padded with zeros to whole sectors; nothing if there are none
+//	table = for each record in order: length (4), its highest bit set if the record is Once; CRC-32C (4); both of kind ‖ payload
 //
-// Every sector of a group but its first begins with the byte continuation, which belongs to no record. So no payload, whoever made
-// it, can look like the head of a group: the search for groups behind a bad one trusts what it finds.
+// What nobody else can supply is so written twice, and no byte lies in the sector of its twin: damage to one sector leaves one good
+// copy, from which Open mends the other. The copies differ in one byte of their heads, which says which they are, and in the check.
 //
-// Checks are SHA-256, cut to 16 bytes. A group's check covers its head; the head holds a digest of the table; the table holds the
-// records' checksums; and the next group's head holds this check. Heads hold their own place in the log: a write that went astray
-// does not pass for one that belongs there.
+// Every sector of a group but those with heads begins with the byte continuation, which belongs to no record. So no payload, whoever
+// made it, can look like the head of a group: the search for groups, and for the second copy of a bad first, trusts what it finds.
+//
+// Checks are SHA-256, cut to 16 bytes. A group's check covers its first head; the head holds a digest of the table; the table holds
+// the records' checksums; and the next group's head holds this check. Heads hold their own place in the log: a write that went
+// astray does not pass for one that belongs there.
 const (
 	sector       = 512
-	formatNow    = 2 // version of segment and group
+	formatNow    = 3 // version of segment and group
 	continuation = 'c'
 
 	groupHeadSize   = 112
 	segmentHeadSize = 112
 	entrySize       = 8 // of a table
+	onceBit         = 1 << 31
 
 	flagRestart = 1 << 0 // replay of facts begins with this group
 	flagClosed  = 1 << 1 // the log was closed in good order: no records
@@ -113,17 +119,27 @@ func decodeSegmentHead(b []byte) (h segmentHead, version uint32, ok bool) {
 type groupHead struct {
 	version  byte
 	flags    byte
+	second   bool // this is the head of the second copy
 	segment  uint32
 	sector   uint32 // of the segment, where the group begins
 	records  uint32
-	body     uint32 // bytes of table and records
+	body     uint32 // bytes of table and records that are not Once
+	bulk     uint32 // bytes of records that are Once
 	number   uint64 // from 1, without gaps through all segments
 	synced   uint64 // newest group known to be durable when this one was written
 	identity sum16
 	table    sum16 // digest of the table
 	prev     sum16 // check of the group before
-	check    sum16 // of all this; set by encode and decode
+	check    sum16 // of all this in the first copy; set by encode and decode
 }
+
+// copySize and bulkSize are in bytes of the file; bulk lies between the copies.
+func (h *groupHead) copySize() int64 { return copySize(int64(h.body)) }
+func (h *groupHead) bulkSize() int64 { return bulkSize(int64(h.bulk)) }
+func (h *groupHead) size() int64     { return 2*h.copySize() + h.bulkSize() }
+
+// begins is where in the segment the group begins, as the head says.
+func (h *groupHead) begins() int64 { return int64(h.sector) * sector }
 
 func (h *groupHead) encode(dst []byte) {
 	copy(dst, groupMagic)
@@ -134,12 +150,23 @@ func (h *groupHead) encode(dst []byte) {
 	binary.BigEndian.PutUint32(dst[20:], h.body)
 	binary.BigEndian.PutUint64(dst[24:], h.number)
 	binary.BigEndian.PutUint64(dst[32:], h.synced)
-	clear(dst[40:48])
+	binary.BigEndian.PutUint32(dst[40:], h.bulk)
+	clear(dst[44:48])
 	copy(dst[48:], h.identity[:])
 	copy(dst[64:], h.table[:])
 	copy(dst[80:], h.prev[:])
 	h.check = sum(dst[:96])
 	copy(dst[96:], h.check[:])
+	if h.second {
+		makeSecond(dst)
+	}
+}
+
+// makeSecond turns the head of a first copy into that of the second.
+func makeSecond(head []byte) {
+	head[6] = 1
+	check := sum(head[:96])
+	copy(head[96:], check[:])
 }
 
 // decodeGroupHead says ok if the bytes are those of a head as it was written, of whatever version.
@@ -151,11 +178,17 @@ func decodeGroupHead(b []byte) (h groupHead, ok bool) {
 	if sum(b[:96]) != h.check {
 		return h, false
 	}
-	h.version, h.flags = b[4], b[5]
+	h.version, h.flags, h.second = b[4], b[5], b[6] == 1
+	if h.second {
+		first := [96]byte(b)
+		first[6] = 0
+		h.check = sum(first[:])
+	}
 	h.segment = binary.BigEndian.Uint32(b[8:])
 	h.sector = binary.BigEndian.Uint32(b[12:])
 	h.records = binary.BigEndian.Uint32(b[16:])
 	h.body = binary.BigEndian.Uint32(b[20:])
+	h.bulk = binary.BigEndian.Uint32(b[40:])
 	h.number = binary.BigEndian.Uint64(b[24:])
 	h.synced = binary.BigEndian.Uint64(b[32:])
 	h.identity = sum16(b[48:64])
@@ -194,24 +227,27 @@ func framedLen(off, n int64) int64 {
 	return n + (n-here+sector-2)/(sector-1)
 }
 
-// unframe takes the marks out of raw, which lies at off in its file, in place. It says no if one of them is not what frame wrote.
-func unframe(raw []byte, off int64) ([]byte, bool) {
+// unframe takes the marks out of raw, which lies at off in its file, in place. What they are it does not mind: checksums tell.
+func unframe(raw []byte, off int64) []byte {
 	here := min(int64(len(raw)), sector-off%sector)
 	body, rest := raw[:here], raw[here:]
 	for len(rest) > 0 {
-		if rest[0] != continuation {
-			return nil, false
-		}
 		n := min(len(rest), sector)
 		body = append(body, rest[1:n]...) // moves towards the front: what is overwritten has been read
 		rest = rest[n:]
 	}
-	return body, true
+	return body
 }
 
-// groupSize is how many bytes of a segment a group with a body of n bytes takes.
-func groupSize(n int64) int64 {
-	return roundUp(groupHeadSize + framedLen(groupHeadSize, n))
+// copySize is how many bytes of a segment one copy with n bytes of table and records takes.
+func copySize(n int64) int64 { return roundUp(groupHeadSize + framedLen(groupHeadSize, n)) }
+
+// bulkSize is how many bytes of a segment n bytes of records that are Once take.
+func bulkSize(n int64) int64 {
+	if n == 0 {
+		return 0
+	}
+	return roundUp(1 + framedLen(1, n))
 }
 
 func roundUp(n int64) int64 { return (n + sector - 1) / sector * sector }

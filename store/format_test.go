@@ -33,18 +33,23 @@ func TestFramesComeApartAsTheyWerePutTogether(t *testing.T) {
 					t.Fatalf("the sector at %d bears no mark", at)
 				}
 			}
-			got, ok := unframe(bytes.Clone(raw), from)
-			if !ok || !bytes.Equal(got, body) {
-				t.Fatalf("%d bytes at %d come back as %d, %v", n, from, len(got), ok)
+			if got := unframe(bytes.Clone(raw), from); !bytes.Equal(got, body) {
+				t.Fatalf("%d bytes at %d come back as %d", n, from, len(got))
 			}
 		}
 	}
 }
 
 func TestGroupsTakeWholeSectors(t *testing.T) {
-	for _, c := range []struct{ body, want int64 }{{0, 512}, {1, 512}, {400, 512}, {401, 1024}, {911, 1024}, {912, 1536}} {
-		if got := groupSize(c.body); got != c.want {
-			t.Fatalf("a body of %d bytes makes a group of %d, want %d", c.body, got, c.want)
+	for _, c := range []struct {
+		volume
+		want int64
+	}{
+		{volume{0, 0}, 1024}, {volume{400, 0}, 1024}, {volume{401, 0}, 2048}, {volume{911, 0}, 2048}, {volume{912, 0}, 3072},
+		{volume{8, 1}, 1536}, {volume{8, 511}, 1536}, {volume{8, 512}, 2048}, {volume{401, 1022}, 3072}, {volume{401, 1023}, 3584},
+	} {
+		if got := c.size(); got != c.want {
+			t.Fatalf("%+v makes a group of %d, want %d", c.volume, got, c.want)
 		}
 	}
 }
@@ -56,7 +61,7 @@ func TestTheFormatStays(t *testing.T) {
 	add(t, l, true, rec(1, 0), rec(2, 700))
 	must(t, l.Close())
 	b := m.Bytes(segmentPath("log", 1))[:6*sector]
-	if got, want := fmt.Sprintf("%x", sha256.Sum256(b)), "dad73480ec21972f9c3b40ce683647d43e08330dc39e34e811119e7082a0a3ea"; got != want {
+	if got, want := fmt.Sprintf("%x", sha256.Sum256(b)), "092a8360869992cd9a66c535e5b0b2fe8a804ede8124f6e1790c382fc06ce01b"; got != want {
 		t.Fatalf("%s, was %s", got, want)
 	}
 }

@@ -10,8 +10,8 @@ import (
 // run it with -fuzzminimizetime=1x, or it does little else than make them smaller.
 func FuzzOpen(f *testing.F) {
 	w := filled(f, true)
-	f.Add(w.m.Bytes(segmentPath("log", 1))[2*sector:6*sector], uint8(0))
-	f.Add(w.m.Bytes(segmentPath("log", 1))[2*sector:6*sector], uint8(1))
+	f.Add(w.m.Bytes(segmentPath("log", 1))[3*sector:7*sector], uint8(0))
+	f.Add(w.m.Bytes(segmentPath("log", 1))[3*sector:7*sector], uint8(1))
 	f.Add(w.m.Bytes(segmentPath("log", 1)), uint8(2))
 	f.Add([]byte{}, uint8(0))
 	origin := created(f)
@@ -25,9 +25,9 @@ func FuzzOpen(f *testing.F) {
 			}
 			replace(t, m, path, data)
 		} else {
-			copy(b[2*sector:], data)
+			copy(b[3*sector:], data)
 			if how%3 == 1 {
-				mend(b)
+				chain(b)
 			}
 			put(t, m, path, b, 0)
 		}
@@ -50,25 +50,26 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// mend gives every group its place, its chain and its checks.
-func mend(b []byte) {
+// chain gives every group its place, its chain and its checks.
+func chain(b []byte) {
 	before, _ := decodeGroupHead(b[sector:])
-	for off := 2 * sector; off < len(b); off += sector {
+	for off := 3 * sector; off < len(b); off += sector {
 		if !bytes.Equal(b[off:off+4], groupMagic) {
 			continue
 		}
 		check := sum(b[off : off+96])
 		copy(b[off+96:], check[:])
 		h, _ := decodeGroupHead(b[off:])
-		h.segment, h.sector, h.identity = 1, uint32(off/sector), before.identity
-		h.number, h.prev = before.number+1, before.check
-		if size := groupSize(int64(h.body)); size <= int64(len(b)-off) && int64(h.records)*entrySize <= int64(h.body) {
-			body, ok := unframe(bytes.Clone(b[off+groupHeadSize:off+int(size)]), groupHeadSize)
-			if ok {
-				h.table = sum(body[:h.records*entrySize])
-			}
+		h.segment, h.identity = 1, before.identity
+		if !h.second {
+			h.sector, h.number, h.prev = uint32(off/sector), before.number+1, before.check
+		}
+		if size := h.copySize(); size <= int64(len(b)-off) && int64(h.records)*entrySize <= int64(h.body) {
+			h.table = sum(unframe(bytes.Clone(b[off+groupHeadSize:off+int(size)]), groupHeadSize)[:h.records*entrySize])
 		}
 		h.encode(b[off:])
-		before = h
+		if !h.second {
+			before = h
+		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 // Record is what the log remembers: bytes with a kind, neither of which it looks at.
 type Record struct {
 	Kind    uint8
+	Once    bool // written once, not twice: large, and if the disk damages it, others can supply it again
 	Payload []byte
 }
 
@@ -129,13 +130,13 @@ func Create(fs FS, dir string, birth Record, o Options) error {
 	}
 
 	l := &Log{fs: fs, dir: dir, segmentBytes: size, identity: identify(birth)}
-	n, err := bodyLen([]Record{birth})
+	v, err := volumeOf([]Record{birth})
 	if err != nil {
 		return fmt.Errorf("store: create log: %w", err)
 	}
-	l.current = segmentHead{number: 1, size: l.segmentFor(n), first: 1, synced: 1, identity: l.identity}
+	l.current = segmentHead{number: 1, size: l.segmentFor(v), first: 1, synced: 1, identity: l.identity}
 	l.end = sector
-	l.build([]Record{birth}, n, 0, nil)
+	l.build([]Record{birth}, v, 0, nil)
 	f, err := makeSegment(fs, dir, l.current, l.buf)
 	if err != nil {
 		return fmt.Errorf("store: create log: %w", err)
@@ -169,16 +170,16 @@ func (l *Log) Append(records []Record, restart bool) ([]Position, error) {
 }
 
 func (l *Log) append(records []Record, flags byte, positions []Position) error {
-	n, err := bodyLen(records)
+	v, err := volumeOf(records)
 	if err != nil {
 		return err
 	}
-	if l.end+groupSize(n) > l.current.size {
-		if err := l.nextSegment(n); err != nil {
+	if l.end+v.size() > l.current.size {
+		if err := l.nextSegment(v); err != nil {
 			return err
 		}
 	}
-	check := l.build(records, n, flags, positions)
+	check := l.build(records, v, flags, positions)
 	if _, err := l.file().WriteAt(l.buf, l.end); err != nil {
 		return err
 	}
@@ -192,60 +193,59 @@ func (l *Log) append(records []Record, flags byte, positions []Position) error {
 	return nil
 }
 
-// bodyLen is how many bytes table and records take.
-func bodyLen(records []Record) (int64, error) {
-	var n int64
-	for i := range records {
-		n += entrySize + 1 + int64(len(records[i].Payload))
-	}
-	if groupSize(n) > maxGroupBytes {
-		return 0, fmt.Errorf("%d records, %d bytes: %w", len(records), n, ErrTooLarge)
-	}
-	return n, nil
+// volume is how many bytes the parts of a group take, before they are framed.
+type volume struct {
+	body int64 // table and records that are not Once
+	bulk int64 // records that are Once
 }
 
-// build puts the group that follows the newest, with a body of n bytes, into buf. It fills positions, if there are any.
-func (l *Log) build(records []Record, n int64, flags byte, positions []Position) sum16 {
+func (v volume) size() int64 { return 2*copySize(v.body) + bulkSize(v.bulk) }
+
+func volumeOf(records []Record) (volume, error) {
+	var v volume
+	for i := range records {
+		v.body += entrySize
+		if n := 1 + int64(len(records[i].Payload)); records[i].Once {
+			v.bulk += n
+		} else {
+			v.body += n
+		}
+	}
+	if v.size() > maxGroupBytes {
+		return v, fmt.Errorf("%d records, %d bytes: %w", len(records), v.body+v.bulk, ErrTooLarge)
+	}
+	return v, nil
+}
+
+// build puts the group that follows the newest into buf. It fills positions, if there are any.
+func (l *Log) build(records []Record, v volume, flags byte, positions []Position) sum16 {
 	l.table = l.table[:0]
 	for i := range records {
 		// Through the table's own memory: what is passed to crc32 escapes, and this is done for every record.
 		l.table = append(l.table, records[i].Kind)
 		c := crc32.Update(0, castagnoli, l.table[len(l.table)-1:])
 		c = crc32.Update(c, castagnoli, records[i].Payload)
-		l.table = binary.BigEndian.AppendUint32(l.table[:len(l.table)-1], uint32(1+len(records[i].Payload)))
+		length := uint32(1 + len(records[i].Payload))
+		if records[i].Once {
+			length |= onceBit
+		}
+		l.table = binary.BigEndian.AppendUint32(l.table[:len(l.table)-1], length)
 		l.table = binary.BigEndian.AppendUint32(l.table, c)
 	}
 
 	buf := append(l.buf[:0], make([]byte, groupHeadSize)...)
 	buf = frame(buf, l.table)
-	for i := range records {
-		at := framedFrom(int64(len(buf)))
-		if len(buf)%sector == 0 {
-			buf = append(buf, continuation)
-		}
-		buf = append(buf, records[i].Kind)
-		buf = frame(buf, records[i].Payload)
-		if positions != nil {
-			entry := l.table[i*entrySize:]
-			positions[i] = Position{
-				Segment: l.current.number,
-				Offset:  uint32(l.end + at),
-				Length:  binary.BigEndian.Uint32(entry),
-				Sum:     binary.BigEndian.Uint32(entry[4:]),
-			}
-		}
-	}
-	buf = append(buf, make([]byte, roundUp(int64(len(buf)))-int64(len(buf)))...)
-	invariant.Holds(int64(len(buf)) == groupSize(n), "a group is as long as planned")
-	invariant.Holds(l.end+int64(len(buf)) <= l.current.size, "a group lies in its segment")
-
+	buf = l.put(buf, records, false, positions)
+	first := len(buf)
+	buf = l.put(buf, records, true, positions)
 	h := groupHead{
 		version:  formatNow,
 		flags:    flags,
 		segment:  l.current.number,
 		sector:   uint32(l.end / sector),
 		records:  uint32(len(records)),
-		body:     uint32(n),
+		body:     uint32(v.body),
+		bulk:     uint32(v.bulk),
 		number:   l.number + 1,
 		synced:   l.synced,
 		identity: l.identity,
@@ -253,13 +253,42 @@ func (l *Log) build(records []Record, n int64, flags byte, positions []Position)
 		prev:     l.prev,
 	}
 	h.encode(buf)
+	second := len(buf)
+	buf = append(buf, buf[:first]...)
+	makeSecond(buf[second:])
+	invariant.Holds(int64(len(buf)) == v.size(), "a group is as long as planned")
+	invariant.Holds(l.end+int64(len(buf)) <= l.current.size, "a group lies in its segment")
 	l.buf = buf
 	return h.check
 }
 
-// nextSegment makes a segment with room for a body of n bytes. All groups before it are made durable first: so a bad group in any
+// put appends the records that are Once, or those that are not, and fills the last sector.
+func (l *Log) put(buf []byte, records []Record, once bool, positions []Position) []byte {
+	for i := range records {
+		if records[i].Once != once {
+			continue
+		}
+		at := framedFrom(int64(len(buf)))
+		if len(buf)%sector == 0 {
+			buf = append(buf, continuation)
+		}
+		buf = append(buf, records[i].Kind)
+		buf = frame(buf, records[i].Payload)
+		if positions != nil {
+			positions[i] = Position{
+				Segment: l.current.number,
+				Offset:  uint32(l.end + at),
+				Length:  uint32(1 + len(records[i].Payload)),
+				Sum:     binary.BigEndian.Uint32(l.table[i*entrySize+4:]),
+			}
+		}
+	}
+	return append(buf, make([]byte, roundUp(int64(len(buf)))-int64(len(buf)))...)
+}
+
+// nextSegment makes a segment with room for a group. All groups before it are made durable first: so a bad group in any
 // segment but the last is damage, and a torn tail never spans two files.
-func (l *Log) nextSegment(n int64) error {
+func (l *Log) nextSegment(v volume) error {
 	if err := l.sync(); err != nil {
 		return err
 	}
@@ -268,7 +297,7 @@ func (l *Log) nextSegment(n int64) error {
 	}
 	head := segmentHead{
 		number:   l.current.number + 1,
-		size:     l.segmentFor(n),
+		size:     l.segmentFor(v),
 		first:    l.number + 1,
 		synced:   l.synced,
 		restart:  l.restart,
@@ -287,8 +316,8 @@ func (l *Log) nextSegment(n int64) error {
 	return nil
 }
 
-// segmentFor is how large a segment to make for a body of n bytes: larger than usual if it would not fit.
-func (l *Log) segmentFor(n int64) int64 { return max(l.segmentBytes, sector+groupSize(n)) }
+// segmentFor is how large a segment to make for a group: larger than usual if it would not fit.
+func (l *Log) segmentFor(v volume) int64 { return max(l.segmentBytes, sector+v.size()) }
 
 // Sync makes all groups appended so far durable.
 func (l *Log) Sync() error {
@@ -323,7 +352,8 @@ func (l *Log) fail(what string, err error) error {
 func (l *Log) file() File { return l.segments[l.current.number-1] }
 
 // Read fetches a record, durable or not. It reads on after an error of Append or Sync, until Close. A *DamageError if the bytes
-// there are not those that were written.
+// there are not those that were written, nor those of the second copy, if there is one. Only Open mends a copy, and only Open says
+// which records are Once.
 func (l *Log) Read(p Position) (Record, error) {
 	l.readers.RLock()
 	defer l.readers.RUnlock()
@@ -333,13 +363,15 @@ func (l *Log) Read(p Position) (Record, error) {
 	if p.Segment == 0 || int64(p.Segment) > int64(len(l.segments)) || p.Length == 0 || p.Offset%sector == 0 || p.Length > maxGroupBytes {
 		return Record{}, fmt.Errorf("store: read: no record lies at %+v", p)
 	}
-	raw := make([]byte, framedLen(int64(p.Offset), int64(p.Length)))
 	file := l.segments[p.Segment-1]
-	if _, err := file.ReadAt(raw, int64(p.Offset)); err != nil && !errors.Is(err, io.EOF) {
+	body, err := readRecord(file, int64(p.Offset), p)
+	if err == nil && body == nil {
+		body, err = l.readSecond(file, p)
+	}
+	if err != nil {
 		return Record{}, fmt.Errorf("store: read: %w", err)
 	}
-	body, ok := unframe(raw, int64(p.Offset))
-	if !ok || crc32.Checksum(body, castagnoli) != p.Sum {
+	if body == nil {
 		return Record{}, fmt.Errorf("store: read: %w", &DamageError{
 			File:   segmentPath(l.dir, p.Segment),
 			Offset: int64(p.Offset),
@@ -347,6 +379,45 @@ func (l *Log) Read(p Position) (Record, error) {
 		})
 	}
 	return Record{Kind: body[0], Payload: body[1:]}, nil
+}
+
+// readRecord reads kind and payload at off; nil if they are not what p says.
+func readRecord(file File, off int64, p Position) ([]byte, error) {
+	raw := make([]byte, framedLen(off, int64(p.Length)))
+	if _, err := file.ReadAt(raw, off); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	body := unframe(raw, off)
+	if crc32.Checksum(body, castagnoli) != p.Sum {
+		return nil, nil
+	}
+	return body, nil
+}
+
+// readSecond reads what p says in the second copy of its group: the first good head behind p is the second copy's, if p is in the
+// first. Nil if there is no such thing.
+func (l *Log) readSecond(file File, p Position) ([]byte, error) {
+	size, err := file.Size()
+	if err != nil {
+		return nil, err
+	}
+	w := window{file: file, size: size}
+	for off := roundUp(int64(p.Offset)); off < size; off += sector {
+		b, err := w.bytes(off, sector)
+		if err != nil {
+			return nil, err
+		}
+		h, ok := decodeGroupHead(b)
+		if !ok {
+			continue
+		}
+		within := int64(p.Offset) - h.begins()
+		if !h.second || h.segment != p.Segment || h.identity != l.identity || within < 0 || within >= h.copySize() {
+			return nil, nil
+		}
+		return readRecord(file, off+within, p)
+	}
+	return nil, nil
 }
 
 // Bytes is how much of the disk heads and groups take, without the room set aside for groups to come.

@@ -12,7 +12,9 @@ import (
 )
 
 // small makes segments that a handful of groups fills.
-var small = Options{SegmentBytes: minSegmentBytes}
+var small = Options{SegmentBytes: smallBytes}
+
+const smallBytes = 8 << 10
 
 var birth = Record{Kind: 1, Payload: []byte("born here")}
 
@@ -69,6 +71,13 @@ func rec(i, n int) Record {
 	return Record{Kind: uint8(i), Payload: payload}
 }
 
+// once is a record like rec's that is written once.
+func once(i, n int) Record {
+	r := rec(i, n)
+	r.Once = true
+	return r
+}
+
 func add(t testing.TB, l *Log, restart bool, records ...Record) []Position {
 	t.Helper()
 	p, err := l.Append(records, restart)
@@ -103,7 +112,9 @@ func TestWhatWasAppendedIsReadAgain(t *testing.T) {
 		for i := range 60 {
 			var group []Record
 			for j := range i%4 + 1 {
-				group = append(group, rec(i*4+j, []int{0, 1, 390, 391, 392, 510, 511, 512, 1021, 1022, 1023, 3000, 9000}[(i+j*5)%13]))
+				group = append(group, Record{})
+				group[j] = rec(i*4+j, []int{0, 1, 390, 391, 392, 510, 511, 512, 1021, 1022, 1023, 3000, 9000}[(i+j*5)%13])
+				group[j].Once = (i+j)%3 == 0
 			}
 			for j, p := range add(t, l, false, group...) {
 				want = append(want, entry{pos: p, rec: group[j]})
@@ -367,14 +378,14 @@ func TestAGroupThatIsTooLargeIsRefused(t *testing.T) {
 	for i := range group {
 		group[i] = Record{Kind: 1, Payload: birth.Payload}
 	}
-	if _, err := bodyLen(group); err != nil {
+	if _, err := volumeOf(group); err != nil {
 		t.Fatal(err)
 	}
 	large := make([]byte, maxGroupBytes/64)
 	for i := range group {
 		group[i].Payload = large
 	}
-	if _, err := bodyLen(group); !errors.Is(err, ErrTooLarge) {
+	if _, err := volumeOf(group); !errors.Is(err, ErrTooLarge) {
 		t.Fatal(err)
 	}
 }

@@ -14,8 +14,18 @@ type Recovery struct {
 	Records   int    // in all, obsolete or not
 	TornBytes int64  // cut from the end of the log: written, and perhaps not all of it, by a process that did not live to sync it
 	TornAt    string // file and offset of the cut, if TornBytes > 0
+	Mended    []Spot // copies of facts that were damaged, and are written anew from the other copy
+	Lost      []Spot // records written once that are damaged; visit was not told of them
 	Copied    bool   // the newest segment is not the file that was made for it
 }
+
+// Spot is where in a log something was found.
+type Spot struct {
+	File   string
+	Offset int64 // bytes
+}
+
+func (s Spot) String() string { return fmt.Sprintf("%s at offset %d", s.File, s.Offset) }
 
 // Copied says whether the log in dir is a copy of the one that was made: its newest segment is another file than its head
 // says. Whoever wrote that log may have gone on since. ErrNoLog if there is none; a *DamageError if the head cannot be read.
@@ -52,10 +62,14 @@ func isCopy(f File, head segmentHead) (bool, error) {
 //
 // Whatever visit was told is durable when Open returns, synced before or not.
 //
-// A group that does not check out is the torn tail of a crash, and is cut with all that follows it, if nothing shows that it was ever
+// Records that are not Once are there twice. One good copy of each is enough: Open uses it, writes the damaged one anew, and says so in
+// Recovery. A record that is Once and damaged is reported as lost, and its group used without it.
+//
+// A group that lacks more than that is the torn tail of a crash, and is cut with all that follows it, if nothing shows that it was ever
 // durable. It was, and Open refuses with a *DamageError, if it is older than the last segment, or a group behind it says that it was
-// written after a sync that covered the bad one. So the groups of the very last sync are not told from a torn tail when they are all
-// that is damaged: neither a group nor Close's note came after them. Who must know for certain has to ask others.
+// written after a sync that covered the bad one. What is still taken for a torn tail, though it may be damage: in the groups of the
+// very last sync, if neither a group nor Close's note came after them, a damaged record that is Once, or damage to both copies of the
+// head, of the table or of one record. Who must know for certain has to ask others.
 //
 // Errors: ErrNoLog; ErrLocked while another process has the log open; ErrVersion; *DamageError.
 func Open(fsys FS, dir string, o Options, visit func(pos Position, r Record, live bool) error) (*Log, Recovery, error) {
@@ -109,6 +123,7 @@ type opening struct {
 	tail     cursor  // behind the last good group of the last segment
 	restart  uint64  // newest group from which replay starts, or 0
 	torn     extent  // what to cut
+	mends    []pending
 	recovery Recovery
 }
 
@@ -117,6 +132,12 @@ type segment struct {
 	path string
 	file File
 	head segmentHead
+}
+
+// pending is a mend to be written once all is judged.
+type pending struct {
+	segment int // index
+	mend
 }
 
 // extent is a range of bytes in a file.
@@ -201,10 +222,13 @@ func readSegmentHead(f File, path string, number uint32) (segmentHead, error) {
 // whole before this one was made, and say in its head what is to be known of them here.
 func (op *opening) findTail() error {
 	s := op.last()
-	op.restart = s.head.restart
 	c := newCursor(s)
+	durable, proof := s.head.synced, "the segment was made" // newest group known to have been durable, and when
+	var restarts []uint64
+	var doubtful []cursor // before groups of which records that are Once are bad: lost, or never written
 	var bad *flaw
 	for {
+		before := c
 		g, err := c.next(false)
 		if errors.As(err, &bad) {
 			break
@@ -213,38 +237,70 @@ func (op *opening) findTail() error {
 			return err
 		}
 		if g.head.flags&flagRestart != 0 {
-			op.restart = g.head.number
+			restarts = append(restarts, g.head.number)
 		}
+		if len(g.lost) > 0 {
+			before.window.buf = nil // next has overwritten what it read
+			doubtful = append(doubtful, before)
+		}
+		durable = max(durable, g.head.synced)
+	}
+	claim, err := op.searchRest(s, c)
+	if err != nil {
+		return err
+	}
+	if claim.synced > durable {
+		durable, proof = claim.synced, fmt.Sprintf("group %d at offset %d was written", claim.number, claim.off)
+	}
+	if c.number <= durable {
+		return &DamageError{File: s.path, Offset: c.off, Reason: fmt.Sprintf("%s; it was durable when %s", bad.reason, proof)}
 	}
 	op.tail = c
-	if c.number <= s.head.synced {
-		return &DamageError{File: s.path, Offset: c.off, Reason: bad.reason + "; it was durable when the segment was made"}
+	for _, d := range doubtful {
+		if d.number > durable {
+			op.torn.to = max(op.torn.to, c.off)
+			op.tail = d
+			break
+		}
 	}
-	return op.judgeRest(s, c, bad)
+	op.torn.from = op.tail.off
+	op.restart = s.head.restart
+	for _, r := range restarts {
+		if r < op.tail.number {
+			op.restart = r
+		}
+	}
+	return nil
 }
 
-// judgeRest searches what follows the last good group for a sign that the bad one at the cursor was durable once.
-func (op *opening) judgeRest(s segment, c cursor, bad *flaw) error {
+// claim is the head behind the last good group that says most about what was durable when it was written.
+type claim struct {
+	number, synced uint64
+	off            int64
+}
+
+// searchRest looks through what follows the last good group, for what to cut and for a sign that the bad group at the cursor was
+// durable once.
+func (op *opening) searchRest(s segment, c cursor) (most claim, err error) {
 	w := c.window
 	w.buf = nil // next has overwritten what it read of the bad group
-	op.torn = extent{c.off, c.off}
+	op.torn.to = c.off
 	for off := c.off; off < s.head.size; off += sector {
 		b, err := w.bytes(off, sector)
 		if err != nil {
-			return err
+			return most, err
 		}
 		if isZero(b) {
 			continue
 		}
 		op.torn.to = off + sector
-		// The bad group's own head, if that is good, says nothing: no group is written after a sync that covers it. A head of this log
+		// The bad group's own heads, if one is good, say nothing: no group is written after a sync that covers it. A head of this log
 		// that went astray says as much as one in its place.
-		if h, ok := decodeGroupHead(b); ok && h.identity == s.head.identity && h.synced >= c.number {
-			return &DamageError{File: s.path, Offset: c.off, Reason: fmt.Sprintf(
-				"%s; it was durable when group %d at offset %d was written", bad.reason, h.number, off)}
+		if h, ok := decodeGroupHead(b); ok && h.identity == s.head.identity && h.synced > most.synced {
+			most = claim{h.number, h.synced, off}
 		}
 	}
-	return nil
+	return most, nil
 }
 
 // isZero compares by whole sectors, as fast as memory is: what is set aside and unused is looked through on every start.
@@ -275,7 +331,7 @@ func (op *opening) replay() error {
 			end = op.segments[i+1].head.first
 		}
 		for c.number < end {
-			if err := op.replayGroup(&c); err != nil {
+			if err := op.replayGroup(i, &c); err != nil {
 				return err
 			}
 		}
@@ -286,7 +342,7 @@ func (op *opening) replay() error {
 	return nil
 }
 
-func (op *opening) replayGroup(c *cursor) error {
+func (op *opening) replayGroup(segment int, c *cursor) error {
 	at := c.off
 	g, err := c.next(true)
 	var bad *flaw
@@ -295,6 +351,13 @@ func (op *opening) replayGroup(c *cursor) error {
 	}
 	if err != nil {
 		return err
+	}
+	for _, m := range g.mends {
+		op.mends = append(op.mends, pending{segment, m})
+		op.recovery.Mended = append(op.recovery.Mended, Spot{c.path, m.off})
+	}
+	for _, p := range g.lost {
+		op.recovery.Lost = append(op.recovery.Lost, Spot{c.path, int64(p.Offset)})
 	}
 	if g.head.number == 1 {
 		if len(g.records) != 1 || identify(g.records[0]) != g.head.identity {
@@ -313,13 +376,13 @@ func (op *opening) replayGroup(c *cursor) error {
 	return nil
 }
 
-// settle cuts the torn tail and makes all that was read durable: it may have come from a process that was killed before its sync,
-// and the caller will act on it.
+// settle cuts the torn tail, mends what is damaged, and makes all that was read durable: it may have come from a process that was
+// killed before its sync, and the caller will act on it.
 func (op *opening) settle() error {
 	s := op.last()
 	if t := op.torn; t.to > t.from {
 		op.recovery.TornBytes = t.to - t.from
-		op.recovery.TornAt = fmt.Sprintf("%s at offset %d", s.path, t.from)
+		op.recovery.TornAt = Spot{s.path, t.from}.String()
 		// With zeros, and before anything new is written: else an old group could come to life behind a new one.
 		zeros := make([]byte, min(t.to-t.from, windowBytes))
 		for off := t.from; off < t.to; {
@@ -330,8 +393,28 @@ func (op *opening) settle() error {
 			off += int64(n)
 		}
 	}
+	if err := op.mend(); err != nil {
+		return err
+	}
 	if err := s.file.Sync(); err != nil {
 		return err
 	}
 	return op.fs.SyncDir(op.dir)
+}
+
+// mend writes good copies over damaged ones. The last segment is synced by settle.
+func (op *opening) mend() error {
+	for i, m := range op.mends {
+		f := op.segments[m.segment].file
+		if _, err := f.WriteAt(m.bytes, m.off); err != nil {
+			return err
+		}
+		if more := i+1 < len(op.mends) && op.mends[i+1].segment == m.segment; more || m.segment == len(op.segments)-1 {
+			continue
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

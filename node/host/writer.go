@@ -32,7 +32,11 @@ func (w *Writer) Append(g *Group) error {
 	restart := false
 	for i := range g.effects {
 		for _, rec := range g.effects[i].Persist {
-			records = append(records, store.Record{Kind: uint8(rec.Kind()), Payload: ordering.Encode(rec)})
+			records = append(records, store.Record{
+				Kind:    uint8(rec.Kind()),
+				Once:    rec.Kind() == ordering.KindBodies, // any member can supply a batch
+				Payload: ordering.Encode(rec),
+			})
 			facts = append(facts, rec)
 		}
 		restart = restart || g.effects[i].Trim
