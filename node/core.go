@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"time"
 
 	"github.com/quorate/quorate/bft"
@@ -158,7 +159,9 @@ func (n *Node) release(r host.Released) {
 // serve reads blocks for a peer, no faster than its share. The core has one such call under way for each peer at most.
 func (n *Node) serve(q bft.Read) {
 	found, err := n.host.Blocks().Read(q)
-	if err != nil {
+	if lost := (*host.LostError)(nil); errors.As(err, &lost) {
+		n.lost(lost.Seq) // the peer asks somebody else for the rest
+	} else if err != nil {
 		n.fail(err) // a block that was durable cannot be read: the disk is not to be trusted
 		return
 	}
@@ -174,6 +177,12 @@ func (n *Node) serve(q bft.Read) {
 		}
 	}
 	n.inbox.put(item{event: found})
+}
+
+// lost has the core fetch a block's batch again, which the disk has damaged.
+func (n *Node) lost(seq epoch.Seq) {
+	n.log.Warn("the disk has damaged the transactions of a block: they are fetched from other members", "seq", seq)
+	n.inbox.put(item{event: bft.Lost{Seqs: []epoch.Seq{seq}}})
 }
 
 // runLog appends and syncs all that is staged, then signs what goes out, and hands both back.

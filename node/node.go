@@ -159,6 +159,7 @@ func (n *Node) open() (err error) {
 		return withRemedy(err)
 	}
 	opened = append(opened, n.host.Writer().Close)
+	n.reportRecovery(n.host.Recovery())
 	if n.capture, err = openCapture(n.cfg.Capture); err != nil {
 		return err
 	}

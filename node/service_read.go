@@ -11,6 +11,7 @@ import (
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/node/host"
 	"github.com/quorate/quorate/statemachine"
 )
 
@@ -92,7 +93,10 @@ func (s *service) executed(ctx context.Context, seq epoch.Seq) (executedBlock, *
 		return fail(reason.NotFound, "is not there: the newest is %d", last)
 	}
 	b, ok, err := s.backend.Blocks().Block(seq)
+	lost := (*host.LostError)(nil)
 	switch {
+	case errors.As(err, &lost):
+		return executedBlock{}, refuse(reason.NotExecuted, err)
 	case err != nil:
 		return executedBlock{}, refuse(reason.Internal, err)
 	case !ok:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/store"
 )
 
 // snapshot is one consistent moment of the core, for everybody else to look at.
@@ -120,6 +121,19 @@ func (n *Node) Status() Status {
 func (n *Node) Ready() (bool, string) {
 	s := n.Status()
 	return s.Ready, s.Why
+}
+
+// reportRecovery tells the operator what the disk has done to the log, and what was done about it.
+func (n *Node) reportRecovery(r store.Recovery) {
+	for _, at := range r.Mended {
+		n.log.Warn("the disk had damaged one of the two copies of a fact: it was written anew from the other", "file", at.File, "offset", at.Offset)
+	}
+	for _, at := range r.Lost {
+		n.log.Warn("the disk has damaged transactions in the log: they are fetched from other members", "file", at.File, "offset", at.Offset)
+	}
+	if r.TornBytes > 0 {
+		n.log.Info("the end of the log was cut: it was being written when the process ended", "at", r.TornAt, "bytes", r.TornBytes)
+	}
 }
 
 // report puts what happened into the log.

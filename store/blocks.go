@@ -10,7 +10,8 @@ import (
 // placesPerChunk keeps the index from being copied whole as it grows.
 const placesPerChunk = 4096
 
-// Place is where the log holds a block: what was decided and why, and the batch with its bodies.
+// Place is where the log holds a block: what was decided and why, and the batch with its bodies. The batch's position is zero
+// while the log has lost it.
 type Place struct{ Block, Batch Position }
 
 // Blocks finds blocks in the log by sequence number, from 1 without gaps, and the records that prove checkpoints. It lives in
@@ -20,7 +21,8 @@ type Blocks struct {
 	mu          sync.RWMutex
 	last        uint64
 	chunks      [][]Place
-	checkpoints []checkpoint // in ascending order
+	checkpoints []checkpoint          // in ascending order
+	lost        map[[32]byte][]uint64 // blocks that lack their batches, by the batch's name
 }
 
 type checkpoint struct {
@@ -44,6 +46,46 @@ func (b *Blocks) Add(seq uint64, block, batch Position) error {
 	return nil
 }
 
+// Lose notes that the batch of a block, which has that name, cannot be read.
+func (b *Blocks) Lose(seq uint64, name [32]byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if seq == 0 || seq > b.last || slices.Contains(b.lost[name], seq) {
+		return
+	}
+	if b.lost == nil {
+		b.lost = make(map[[32]byte][]uint64)
+	}
+	b.lost[name] = append(b.lost[name], seq)
+	b.place(seq).Batch = Position{}
+}
+
+// Regain notes where a batch was written. Whichever blocks lacked it have it again.
+func (b *Blocks) Regain(name [32]byte, batch Position) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, seq := range b.lost[name] {
+		b.place(seq).Batch = batch
+	}
+	delete(b.lost, name)
+}
+
+// Lost are the blocks that lack their batches, ascending.
+func (b *Blocks) Lost() []uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var all []uint64
+	for _, seqs := range b.lost {
+		all = append(all, seqs...)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (b *Blocks) place(seq uint64) *Place {
+	return &b.chunks[(seq-1)/placesPerChunk][(seq-1)%placesPerChunk]
+}
+
 // Find says where the block lies, if it was added.
 func (b *Blocks) Find(seq uint64) (Place, bool) {
 	b.mu.RLock()
@@ -51,8 +93,7 @@ func (b *Blocks) Find(seq uint64) (Place, bool) {
 	if seq == 0 || seq > b.last {
 		return Place{}, false
 	}
-	i := seq - 1
-	return b.chunks[i/placesPerChunk][i%placesPerChunk], true
+	return *b.place(seq), true
 }
 
 // AddCheckpoint notes which record proves the checkpoint at seq. One that is not above the last is known already.

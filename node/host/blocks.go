@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/quorate/quorate/bft"
@@ -17,6 +18,23 @@ const readBytes = 1 << 20
 type Blocks struct {
 	log   *store.Log
 	index *store.Blocks
+}
+
+// LostError is that a block's batch cannot be read: the disk has damaged it. Its header and certificate can, and any member
+// that has the block can supply the batch.
+type LostError struct{ Seq epoch.Seq }
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("the disk has damaged the transactions of block %d here, and they are fetched from other members", e.Seq)
+}
+
+// Lost are the slots whose batches cannot be read, ascending.
+func (b *Blocks) Lost() []epoch.Seq {
+	var seqs []epoch.Seq
+	for _, seq := range b.index.Lost() {
+		seqs = append(seqs, epoch.Seq(seq))
+	}
+	return seqs
 }
 
 // Last is the newest block that is written, though perhaps not yet synced.
@@ -39,14 +57,21 @@ func (b *Blocks) Decision(seq epoch.Seq) (d *proof.Decision, ok bool, err error)
 	return &decided.Decision, true, nil
 }
 
-// Block reads a whole block; ok is false if there is none.
+// Block reads a whole block; ok is false if there is none. A *LostError if the disk has damaged its batch.
 func (b *Blocks) Block(seq epoch.Seq) (block *proof.Block, ok bool, err error) {
 	d, ok, err := b.Decision(seq)
 	if !ok || err != nil {
 		return nil, false, err
 	}
 	place, _ := b.index.Find(uint64(seq))
+	if place.Batch == (store.Position{}) {
+		return nil, false, &LostError{seq}
+	}
 	rec, err := b.record(place.Batch)
+	if damage := (*store.DamageError)(nil); errors.As(err, &damage) {
+		b.index.Lose(uint64(seq), d.Header.Batch)
+		return nil, false, &LostError{seq}
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("block %d: %w", seq, err)
 	}

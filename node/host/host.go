@@ -42,6 +42,7 @@ type Host struct {
 	executor *Executor
 	blocks   *Blocks
 	clients  clients
+	recovery store.Recovery
 
 	staged   []bft.Effects // of Steps since the last Group was taken
 	inFlight bool          // a Group is being written
@@ -201,6 +202,9 @@ func (h *Host) Executed(results []Result) {
 	}
 	h.Step(bft.Executed{Outcomes: outcomes})
 }
+
+// Recovery is what opening the log has found.
+func (h *Host) Recovery() store.Recovery { return h.recovery }
 
 // Checker judges messages from the wire; anybody may use it.
 func (h *Host) Checker() *Checker { return h.checker }

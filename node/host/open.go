@@ -52,10 +52,11 @@ func Open(cfg Config) (*Host, error) {
 		return nil, errors.Join(ErrCopied, log.Close())
 	}
 	b.w.log = log
-	h, err := b.open(cfg)
+	h, err := b.open(cfg, len(found.Lost) > 0)
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
+	h.recovery = found
 	return h, nil
 }
 
@@ -64,6 +65,7 @@ type boot struct {
 	w    *Writer
 	past []ordering.Record // live facts, without batches
 	head proof.Header      // of the newest block
+	gaps int               // blocks whose batches are not there
 }
 
 // visit sees every record once, in order. Batches are looked up later: a few are needed of very many.
@@ -75,6 +77,7 @@ func (b *boot) visit(at store.Position, r store.Record, live bool) error {
 			return err
 		}
 		b.w.bodies[d] = at
+		b.w.blocks.Regain(d, at)
 		return nil
 	case ordering.KindDecided:
 		header, err := ordering.DecidedHeader(r.Payload)
@@ -82,7 +85,7 @@ func (b *boot) visit(at store.Position, r store.Record, live bool) error {
 			return err
 		}
 		b.head = header
-		if err := b.w.addBlock(header.Seq, header.Batch, at); err != nil {
+		if err := b.addBlock(header, at); err != nil {
 			return err
 		}
 	case ordering.KindBase:
@@ -104,9 +107,27 @@ func (b *boot) visit(at store.Position, r store.Record, live bool) error {
 	return nil
 }
 
-func (b *boot) open(cfg Config) (*Host, error) {
+// addBlock notes where a block is. Its batch may be damaged: the log tells when all of it is read.
+func (b *boot) addBlock(h proof.Header, at store.Position) error {
+	if _, ok := b.w.bodies[h.Batch]; ok {
+		return b.w.addBlock(h.Seq, h.Batch, at)
+	}
+	if err := b.w.blocks.Add(uint64(h.Seq), at, store.Position{}); err != nil {
+		return err
+	}
+	b.gaps++
+	b.w.blocks.Lose(uint64(h.Seq), h.Batch)
+	return nil
+}
+
+// open makes a host of what the log holds. If it has lost batches, those of blocks that are executed are fetched later,
+// and so are those of slots that are accepted only.
+func (b *boot) open(cfg Config, damaged bool) (*Host, error) {
 	blocks := &Blocks{log: b.w.log, index: b.w.blocks}
-	past, err := b.withBatches(blocks)
+	if b.gaps > 0 && !damaged {
+		return nil, fmt.Errorf("log: the batches of %d blocks are missing, the first of block %d, and nothing is damaged", b.gaps, blocks.Lost()[0])
+	}
+	past, err := b.withBatches(blocks, damaged)
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +146,14 @@ func (b *boot) open(cfg Config) (*Host, error) {
 	}
 	h.clients.known = replica.Acknowledged() // the stable checkpoint is proven, and nobody will prove it again
 	h.stage(effects)
+	if lost := blocks.Lost(); len(lost) > 0 {
+		h.Step(bft.Lost{Seqs: lost})
+	}
 	return h, nil
 }
 
 // withBatches adds to the live facts the batches of slots that are accepted and in no block yet.
-func (b *boot) withBatches(blocks *Blocks) ([]ordering.Record, error) {
+func (b *boot) withBatches(blocks *Blocks, damaged bool) ([]ordering.Record, error) {
 	var past []ordering.Record
 	need := func(f ordering.Record) error {
 		a, ok := f.(*ordering.Accepted)
@@ -137,6 +161,9 @@ func (b *boot) withBatches(blocks *Blocks) ([]ordering.Record, error) {
 			return nil
 		}
 		at, ok := b.w.bodies[a.Digest]
+		if !ok && damaged {
+			return nil // bft.New waits for it
+		}
 		if !ok {
 			return fmt.Errorf("log: slot %d was accepted, but its batch %s is missing", a.Seq, a.Digest.Short())
 		}
@@ -182,6 +209,9 @@ func (x *Executor) catchUp(blocks *Blocks, head proof.Header) error {
 	}
 	for seq := epoch.Seq(mark.Seq) + 1; seq <= head.Seq; seq++ {
 		block, ok, err := blocks.Block(seq)
+		if lost := (*LostError)(nil); errors.As(err, &lost) {
+			return fmt.Errorf("boot: the state has to execute block %d again, and the disk has damaged its transactions: bring back the disk, or move the folder data away and start again, to follow without a vote", seq)
+		}
 		if err != nil || !ok {
 			return fmt.Errorf("boot: block %d: %w", seq, err)
 		}

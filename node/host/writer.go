@@ -80,6 +80,7 @@ func (w *Writer) index(rec ordering.Record, at store.Position) error {
 	switch rec := rec.(type) {
 	case *ordering.Bodies:
 		w.bodies[rec.Batch.Digest()] = at
+		w.blocks.Regain(rec.Batch.Digest(), at)
 	case *ordering.Decided:
 		return w.addBlock(rec.Header.Seq, rec.Header.Batch, at)
 	case *ordering.Base:

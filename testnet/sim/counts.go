@@ -24,6 +24,8 @@ type Counts struct {
 	FullDisks    int // that ended their host
 	Wipes        int // of a disk, key kept
 	Restores     int // of a disk from an old copy
+	Mended       int // copies of facts, from the other copy
+	LostBatches  int // that were fetched again
 	Flips        int // bits of a stopped node's log
 	Refusals     int // to start from a damaged log
 	CoreWins     int // progress of a quorum while all others stayed away
@@ -86,6 +88,8 @@ func (c *Counts) fields() []field {
 		{"wiped disks", &c.Wipes},
 		{"restored disks", &c.Restores},
 		{"flipped bits", &c.Flips},
+		{"mended facts", &c.Mended},
+		{"lost batches", &c.LostBatches},
 		{"damaged logs refused", &c.Refusals},
 		{"live cores", &c.CoreWins},
 		{"messages cut off", &c.CutOff},

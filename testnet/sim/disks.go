@@ -103,9 +103,9 @@ func (w *World) restore() {
 	n.replaceDisk(n.old.Copied())
 }
 
-// flipBit changes a bit of a node's log while it is down. The node must start with all that it owes, or refuse to: then it
-// is as good as wiped. The newest segment is spared, since the log cannot tell damage to what its very last sync covered
-// from a torn tail.
+// flipBit changes a bit of a node's log while it is down, or many. The node must start with all that it owes, though it may
+// have to fetch transactions again, or refuse to: then it is as good as wiped. The newest segment is spared, since the log
+// cannot tell damage to the transactions of its very last sync from a torn tail.
 func (w *World) flipBit() {
 	n := w.forgetful()
 	if n == nil || !n.up() {
@@ -117,11 +117,16 @@ func (w *World) flipBit() {
 		return
 	}
 	path := segments[w.ofFaults.IntN(len(segments)-1)]
-	bit := w.ofFaults.Int64N(8 * int64(len(n.disk.Bytes(path))))
-	n.disk.Flip(path, bit)
+	many := 1
+	if w.ofFaults.permille(400) {
+		many = 200 // both copies of something, in all likelihood
+	}
+	for range many {
+		n.disk.Flip(path, w.ofFaults.Int64N(8*int64(len(n.disk.Bytes(path)))))
+	}
 	n.flipped, n.forgot = true, true // it may have to forget
 	w.counts.Flips++
-	w.tell(n, "has bit %d of %s changed on its disk", bit, path)
+	w.tell(n, "has %d bits of %s changed on its disk", many, path)
 }
 
 // refuses takes in why a node does not start. Damage is a reason if somebody has damaged its disk, and nothing else is.

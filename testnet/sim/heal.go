@@ -150,6 +150,8 @@ func (w *World) unsettled() error {
 		switch {
 		case r.Head().Seq != last:
 			return breaks("convergence", "node%d stands at slot %d, the newest is %d", n.id, r.Head().Seq, last)
+		case len(n.host.Blocks().Lost()) > 0:
+			return breaks("convergence", "node%d lacks the transactions of slots %v", n.id, n.host.Blocks().Lost())
 		case r.Acknowledged() != last:
 			return breaks("convergence", "node%d knows slot %d acknowledged, the newest is %d", n.id, r.Acknowledged(), last)
 		case epoch.Seq(n.machine.Committed().Seq) != last:

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"errors"
+
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
@@ -107,6 +109,9 @@ func (n *node) boot() {
 		n.refuses(err)
 		return
 	}
+	found := n.host.Recovery()
+	n.w.counts.Mended += len(found.Mended)
+	n.w.counts.LostBatches += len(found.Lost)
 	if n.flipped { // the bit was one that does not matter, or was mended
 		n.flipped, n.forgot = false, n.w.audit.of(n.member()).forgot
 	}
@@ -330,7 +335,9 @@ func (n *node) commit(seq epoch.Seq) {
 
 func (n *node) read(q bft.Read) {
 	found, err := n.host.Blocks().Read(q)
-	if err != nil {
+	if lost := (*host.LostError)(nil); errors.As(err, &lost) {
+		n.step(bft.Lost{Seqs: []epoch.Seq{lost.Seq}})
+	} else if err != nil {
 		n.w.broken(n, breaks("durability", "%v", err))
 		return
 	}

@@ -82,6 +82,7 @@ type memory struct {
 	bodies   map[crypto.Digest]bool
 	headers  map[epoch.Seq]crypto.Digest
 	newest   epoch.Seq
+	damaged  bool // bodies may be lost: any member can supply them
 }
 
 // readMemory reads a disk, which it may change.
@@ -92,6 +93,7 @@ func readMemory(disk *store.Memory, o store.Options) (m *memory, torn bool, err 
 	if err != nil {
 		return nil, false, err
 	}
+	m.damaged = len(found.Lost) > 0
 	return m, found.TornBytes > 0, log.Close()
 }
 
@@ -166,7 +168,7 @@ func (a *auditor) remembers(id epoch.ReplicaID, m *memory) error {
 		if fact, ok := m.facts[p]; !ok || fact != d {
 			return breaks("promises", "has said %s of slot %d in view %d for %s, and forgotten it", p.kind, p.seq, p.view, d.Short())
 		}
-		if !m.bodies[d] {
+		if !m.bodies[d] && !m.damaged {
 			return breaks("promises", "stands by batch %s at slot %d, and has forgotten its transactions", d.Short(), p.seq)
 		}
 	}
