@@ -5,6 +5,7 @@ import (
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
 	"github.com/quorate/quorate/bft/proof"
 )
 
@@ -253,4 +254,41 @@ func TestReplicaTrimsWhileItCatchesUp(t *testing.T) {
 	if most > 2*wantBlocks {
 		t.Errorf("it held %d headers at once", most)
 	}
+}
+
+// case F6 N3; saying of an accepted slot that its batch is logged turns it red: a member attests a block that it does not hold.
+func TestLostBatchThatComesWithABlockIsKept(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	c.drop = func(_, _ epoch.ReplicaID, m *message.Signed) bool {
+		return m.Body.Kind() == message.KindPrepare || m.Body.Kind() == message.KindStatus
+	}
+	c.submit(1, 2)
+	c.tick(1)
+	x := c.node(3)
+	var past []ordering.Record
+	for _, rec := range x.past {
+		if rec.Kind() != ordering.KindBodies {
+			past = append(past, rec)
+		}
+	}
+	x.past = past
+	clear(x.bodies)
+	c.start(x)
+
+	// The others go on without it; then it hears of what they have decided as blocks alone.
+	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { return from == 3 || to == 3 }
+	c.tick(60)
+	c.agree(1, 1, 2, 4)
+	c.drop = func(_, _ epoch.ReplicaID, m *message.Signed) bool { return m.Body.Kind() == message.KindBodies }
+	c.after = func(x *node) {
+		for seq, b := range x.blocks {
+			if b.Batch == nil {
+				t.Fatalf("%d has block %d in its log without its batch", x.id, seq)
+			}
+		}
+	}
+	c.tick(100)
+
+	c.agree(1, 1, 2, 3, 4)
 }

@@ -90,7 +90,7 @@ func (in *Instance) Learned(seq epoch.Seq, digest crypto.Digest) (logged bool) {
 	}
 	s := in.open(seq)
 	s.phase = message.Decided
-	return s.accepted != nil && s.accepted.Digest == digest
+	return s.batch != nil && s.digest() == digest // accepted is not enough: a damaged log may have lost the batch since
 }
 
 // Delivered says that every slot up to seq is decided and handed on.
