@@ -117,9 +117,10 @@ func (r *Replica) flushBundle() {
 	r.bundle = bundle{}
 }
 
-// remindLeader tells the leader again of requests that came in here and are still in no proposal.
+// remindLeader tells the leader again of requests that came in here and are still in no proposal. The leader itself only
+// lets go of those that are gone.
 func (r *Replica) remindLeader() {
-	if r.ticks%10 == 0 && r.order.Leader() != r.self && len(r.pool.mine) > 0 {
+	if r.ticks%10 == 0 && len(r.pool.mine) > 0 {
 		r.tellLeader(r.pool.overdue(r.ticks, remindTicks, bundleBytes))
 	}
 }

@@ -292,3 +292,22 @@ func TestLostBatchThatComesWithABlockIsKept(t *testing.T) {
 
 	c.agree(1, 1, 2, 3, 4)
 }
+
+// case E6; letting go only where the leader is reminded turns it red: a leader keeps all that was ever handed to it.
+func TestLeaderLetsGoOfWhatWasHandedIn(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+
+	for range 300 {
+		c.submit(1, 1)
+		c.submit(2, 1)
+		c.tick(1)
+	}
+	c.tick(60)
+
+	for _, x := range c.nodes {
+		if n := len(x.replica.pool.mine); n > 0 {
+			t.Errorf("%d holds %d requests that are executed", x.id, n)
+		}
+	}
+}
