@@ -39,6 +39,7 @@ type gathering struct {
 	ordering.Proposal
 	requests []*message.Request // by place, nil where they are missing; of a batch that is known by its digest alone: none
 	lacking  int
+	bytes    int // of those that are not missing
 
 	age   int // ticks
 	askAt int // age from which somebody is asked
@@ -63,10 +64,13 @@ func (r *Replica) onProposed(p ordering.Proposal) {
 	if p.Batch == nil && p.Outline != nil {
 		g.requests = make([]*message.Request, len(p.Outline.Bodies))
 		for i, body := range p.Outline.Bodies {
-			if g.requests[i] = r.pool.named(body); g.requests[i] == nil {
-				g.lacking++
-				r.gather.wants[body] = append(r.gather.wants[body], place{g, i})
+			if q := r.pool.named(body); q != nil {
+				g.requests[i] = q
+				g.bytes += q.Size()
+				continue
 			}
+			g.lacking++
+			r.gather.wants[body] = append(r.gather.wants[body], place{g, i})
 		}
 	}
 	r.gather.list = append(r.gather.list, g)
@@ -76,16 +80,16 @@ func (r *Replica) onProposed(p ordering.Proposal) {
 // settle accepts a proposal if nothing is missing. One that turns out to be no valid batch is let go: nobody votes for it.
 func (r *Replica) settle(g *gathering) {
 	if g.Batch == nil {
-		if g.Outline == nil || g.lacking > 0 {
+		if g.Outline == nil {
 			return
 		}
-		batch, err := g.Outline.Fill(g.requests)
-		if err == nil {
-			err = checkBatch(batch, r.epoch)
-		}
+		batch, err := g.fill(r.epoch)
 		if err != nil {
 			r.forgetGathering(g)
 			r.note(Unused{message.KindPrePrepare, r.epoch.Leader(g.View), err})
+			return
+		}
+		if batch == nil {
 			return
 		}
 		g.Batch, g.requests = batch, nil
@@ -96,6 +100,15 @@ func (r *Replica) settle(g *gathering) {
 	r.forgetGathering(g)
 	r.pool.markProposed(g.Batch.Requests)
 	r.order.Accept(g.Seq, g.Batch)
+}
+
+// fill is the batch, once nothing is missing. That it has too many bytes is found out before: what a leader only names must not
+// fill the memory of those who gather it.
+func (g *gathering) fill(e *epoch.Epoch) (*message.Batch, error) {
+	if err := checkBytes(g.bytes, e); err != nil || g.lacking > 0 {
+		return nil, err
+	}
+	return g.Outline.Fill(g.requests)
 }
 
 // isEarly says whether a proposal's time is too far ahead for a vote. It is held, never refused: this clock may be wrong.
@@ -114,6 +127,7 @@ func (r *Replica) offer(q *message.Request) {
 	for _, at := range places {
 		at.g.requests[at.i] = q
 		at.g.lacking--
+		at.g.bytes += q.Size()
 		r.settle(at.g)
 	}
 }

@@ -121,14 +121,18 @@ func checkCount(requests int, e *epoch.Epoch) error {
 	return nil
 }
 
-func checkBatch(b *message.Batch, e *epoch.Epoch) error {
-	switch err := checkCount(len(b.Requests), e); {
-	case err != nil:
-		return err
-	case b.Size() > int(e.Parameters.BatchBytes):
-		return fmt.Errorf("batch of %d bytes %w, at most %d", b.Size(), ErrTooLarge, e.Parameters.BatchBytes)
+func checkBytes(bytes int, e *epoch.Epoch) error {
+	if bytes > int(e.Parameters.BatchBytes) {
+		return fmt.Errorf("batch of %d bytes %w, at most %d", bytes, ErrTooLarge, e.Parameters.BatchBytes)
 	}
 	return nil
+}
+
+func checkBatch(b *message.Batch, e *epoch.Epoch) error {
+	if err := checkCount(len(b.Requests), e); err != nil {
+		return err
+	}
+	return checkBytes(b.Size(), e)
 }
 
 // checkHave judges every certificate in it. Blocks with a certificate need no other word: their transactions were

@@ -311,3 +311,32 @@ func TestLeaderLetsGoOfWhatWasHandedIn(t *testing.T) {
 		}
 	}
 }
+
+// case A9 E6; finding out only when nothing is missing any more turns it red.
+func TestNamesOfTooMuchAreNotGathered(t *testing.T) {
+	p := small()
+	p.BatchRequests, p.BatchBytes, p.RequestBytes = 100, 64<<10, 32<<10
+	c := newCluster(t, 4, p)
+	c.tick(1)
+	x := c.node(2)
+	requests := c.large(100)
+	batch := message.NewBatch(c.now, requests)
+	c.propose(2, 1, &message.PrePrepare{Vote: message.Vote{Digest: batch.Digest()}, Outline: batch.Outline()})
+
+	for i := 0; i+3 < 99; i += 3 { // all but the last
+		c.step(x, c.say(1, &message.Bodies{Seq: 1, Batch: batch.Digest(), Requests: requests[i : i+3]}))
+	}
+
+	held := 0
+	for _, g := range x.replica.gather.list {
+		for _, q := range g.requests {
+			if q != nil {
+				held += q.Size()
+			}
+		}
+	}
+	if held > int(p.BatchBytes) || len(x.replica.gather.list) != 0 || len(x.replica.gather.wants) != 0 {
+		t.Errorf("%d bytes gathered of a batch that can have %d; %d proposals wait for %d transactions",
+			held, p.BatchBytes, len(x.replica.gather.list), len(x.replica.gather.wants))
+	}
+}
