@@ -111,10 +111,11 @@ func (g *gathering) fill(e *epoch.Epoch) (*message.Batch, error) {
 	return g.Outline.Fill(g.requests)
 }
 
-// isEarly says whether a proposal's time is too far ahead for a vote. It is held, never refused: this clock may be wrong.
+// isEarly says whether a proposal's time is too far ahead for a vote, as any is while this replica has not looked at its clock.
+// It is held, never refused: this clock may be wrong.
 func (r *Replica) isEarly(g *gathering) bool {
-	return r.now != 0 && g.Batch.Time > r.now && g.Batch.Time-r.now > maxAheadMillis &&
-		len(r.order.Voters(g.Seq, g.Digest)) < r.epoch.Witnesses()
+	ahead := g.Batch.Time > r.now && g.Batch.Time-r.now > maxAheadMillis
+	return (ahead || r.now == 0) && len(r.order.Voters(g.Seq, g.Digest)) < r.epoch.Witnesses()
 }
 
 // offer gives a checked transaction to whatever proposal waits for it.

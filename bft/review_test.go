@@ -340,3 +340,21 @@ func TestNamesOfTooMuchAreNotGathered(t *testing.T) {
 			held, p.BatchBytes, len(x.replica.gather.list), len(x.replica.gather.wants))
 	}
 }
+
+// case D9; voting before the first Tick turns it red.
+func TestNoVoteBeforeTheFirstLookAtTheClock(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	count := c.heard(nil)
+	x := c.node(2)
+	c.start(x)
+	b := message.NewBatch(1<<50, c.large(1))
+	c.propose(2, 1, &message.PrePrepare{Vote: message.Vote{Digest: b.Digest()}, Batch: b})
+	if count[message.KindPrepare] != 0 {
+		t.Error("votes for a time of a distant age")
+	}
+	c.tick(100)
+	if count[message.KindPrepare] != 0 {
+		t.Error("votes for a time of a distant age after looking at its clock")
+	}
+}
