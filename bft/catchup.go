@@ -136,13 +136,15 @@ func (r *Replica) onStatus(from epoch.ReplicaID, s *message.Status) error {
 		return nil
 	}
 	p := &r.catchup.peers[from-1]
+	var err error
 	if s.Delivered < p.status.Delivered || s.Stable < p.status.Stable {
-		return errOldStatus // neither ever falls: somebody repeats what was said long ago
+		err = errOldStatus // what somebody repeats hides no height; but a member that has lost its log says so too, and needs help
+	} else {
+		p.status = *s
 	}
-	p.status = *s
 	r.order.Help(from, s.Delivered, s.Progress)
 	r.attestAgain(from, p, s)
-	return nil
+	return err
 }
 
 // attestAgain sends a peer the attestations, or the proof of a checkpoint, that it seems to have missed.

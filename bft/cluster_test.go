@@ -67,6 +67,7 @@ type node struct {
 	bodies  map[crypto.Digest]*message.Batch
 	blocks  map[epoch.Seq]*proof.Block
 	state   crypto.Digest
+	fits    int       // so many blocks fit into one answer to a Want; 0: all
 	poison  epoch.Seq // from this slot on the machine comes to another state than others
 	done    []Execution
 	acked   []Acknowledgement
@@ -145,7 +146,9 @@ func (c *cluster) apply(x *node, out Effects) {
 		c.post(x.id, x.id, Executed{x.execute(out.Execute)})
 	}
 	for _, q := range out.Read {
-		c.post(x.id, x.id, Found{For: q.For, Blocks: x.read(q), Checkpoint: x.checkpoint(q)})
+		blocks := x.read(q)
+		q.To = q.From + epoch.Seq(len(blocks)) - 1
+		c.post(x.id, x.id, Found{For: q.For, Blocks: blocks, Checkpoint: x.checkpoint(q)})
 	}
 	if out.Acknowledged != nil {
 		x.acked = append(x.acked, *out.Acknowledged)
@@ -170,7 +173,7 @@ func (x *node) execute(batches []Execution) (outcomes []Outcome) {
 }
 
 func (x *node) read(q Read) (blocks []*proof.Block) {
-	for seq := q.From; seq <= q.To && x.blocks[seq] != nil; seq++ {
+	for seq := q.From; seq <= q.To && x.blocks[seq] != nil && (x.fits == 0 || len(blocks) < x.fits); seq++ {
 		blocks = append(blocks, x.blocks[seq])
 	}
 	return blocks

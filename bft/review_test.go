@@ -1,6 +1,7 @@
 package bft
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -356,5 +357,46 @@ func TestNoVoteBeforeTheFirstLookAtTheClock(t *testing.T) {
 	c.tick(100)
 	if count[message.KindPrepare] != 0 {
 		t.Error("votes for a time of a distant age after looking at its clock")
+	}
+}
+
+// A member that has lost its log is further back than it was, and is told again what it lacks all the same: also in a network
+// where nothing new happens that would carry it along.
+//
+// case F2; helping only whoever is further than it has ever been turns it red.
+func TestForgottenMemberIsHelpedInAnIdleNetwork(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	c.load(26)
+	c.tick(200)
+	for _, x := range c.nodes {
+		x.fits = 20 // large blocks
+	}
+	x := c.forget(3, 9)
+	var slow []Event // what its machine has done, and not said yet
+	c.after = func(*node) {
+		c.queue = slices.DeleteFunc(c.queue, func(p parcel) bool {
+			_, executed := p.event.(Executed)
+			if executed && p.to == 3 {
+				slow = append(slow, p.event)
+				return true
+			}
+			return false
+		})
+	}
+	c.tick(120)
+	for range 60 {
+		done := slow
+		slow = nil
+		for _, e := range done {
+			c.step(x, e)
+			c.run()
+		}
+		c.tick(10)
+	}
+
+	c.agree(26, 1, 2, 3, 4)
+	if got, want := x.replica.Stable().Header.Seq, c.node(1).replica.Stable().Header.Seq; got != want {
+		t.Errorf("stable at %d, others at %d", got, want)
 	}
 }
