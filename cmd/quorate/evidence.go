@@ -13,17 +13,7 @@ import (
 func (a *app) evidenceCommand() *cobra.Command {
 	t := target{app: a}
 	cmd := a.command("evidence [flags]", "List what members have signed against their own word", "  quorate evidence --node http://127.0.0.1:28002", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		n, err := t.find()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(ctx, t.timeout)
-		defer cancel()
-		endpoint, err := t.furthest(ctx, n)
-		if err != nil {
-			return err
-		}
-		words, err := t.ask(ctx, n, endpoint, "/evidence")
+		words, err := t.words(ctx, "/evidence")
 		if err != nil {
 			return err
 		}

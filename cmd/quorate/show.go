@@ -57,17 +57,7 @@ func (a *app) writeWords(words json.RawMessage, names []string) error {
 func (a *app) statusCommand() *cobra.Command {
 	t := target{app: a}
 	cmd := a.command("status [flags]", "Show what a node knows of the network", "  quorate status --node 2 -o json", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		n, err := t.find()
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(ctx, t.timeout)
-		defer cancel()
-		endpoint, err := t.furthest(ctx, n)
-		if err != nil {
-			return err
-		}
-		words, err := t.ask(ctx, n, endpoint, "/status")
+		words, err := t.words(ctx, "/status")
 		if err != nil {
 			return err
 		}
@@ -75,6 +65,21 @@ func (a *app) statusCommand() *cobra.Command {
 	})
 	t.addNode(cmd.Flags())
 	return cmd
+}
+
+// words is one node's own answer: that of --node, or of the one that has come furthest.
+func (t *target) words(ctx context.Context, path string) (json.RawMessage, error) {
+	n, err := t.find()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	endpoint, err := t.furthest(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	return t.ask(ctx, n, endpoint, path)
 }
 
 // showStatus prints a node's own answer, with the members.
