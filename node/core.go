@@ -34,6 +34,7 @@ func (n *Node) runCore() {
 			n.host.Executed(results)
 		case now := <-ticker.C:
 			n.host.Step(bft.Tick{Now: now.Add(n.cfg.ClockOffset).UnixMilli()})
+			n.tellLost()
 			n.publish()
 		case <-n.outside():
 			n.takeInbox()
@@ -159,9 +160,7 @@ func (n *Node) release(r host.Released) {
 // serve reads blocks for a peer, no faster than its share. The core has one such call under way for each peer at most.
 func (n *Node) serve(q bft.Read) {
 	found, err := n.host.Blocks().Read(q)
-	if lost := (*host.LostError)(nil); errors.As(err, &lost) {
-		n.lost(lost.Seq) // the peer asks somebody else for the rest
-	} else if err != nil {
+	if lost := (*host.LostError)(nil); err != nil && !errors.As(err, &lost) { // if lost, the peer asks somebody else for the rest
 		n.fail(err) // a block that was durable cannot be read: the disk is not to be trusted
 		return
 	}
@@ -177,12 +176,6 @@ func (n *Node) serve(q bft.Read) {
 		}
 	}
 	n.inbox.put(item{event: found})
-}
-
-// lost has the core fetch a block's batch again, which the disk has damaged.
-func (n *Node) lost(seq epoch.Seq) {
-	n.log.Warn("the disk has damaged the transactions of a block: they are fetched from other members", "seq", seq)
-	n.inbox.put(item{event: bft.Lost{Seqs: []epoch.Seq{seq}}})
 }
 
 // runLog appends and syncs all that is staged, then signs what goes out, and hands both back.

@@ -74,6 +74,7 @@ type Node struct {
 	gossip   chan []byte
 	snapshot snapshotHolder
 	pulse    *pulse // for whoever listens to events
+	lost     lost   // of the core
 
 	stopping chan struct{} // closed when Stop begins
 	stopOnce sync.Once
