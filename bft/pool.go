@@ -62,7 +62,7 @@ type slotOfSender struct {
 type pooled struct {
 	request  *message.Request
 	entry    epoch.ReplicaID
-	told     uint64 // tick at which the leader was last told of it, for requests that came in here
+	told     uint64 // tick at which it came, or the leader was last told of it by this replica
 	proposed bool
 	gone     bool
 	mine     bool // a client has handed it in here: it is in pool.mine
@@ -276,6 +276,25 @@ func (p *pool) overdue(now uint64, ticks uint64, bytes int) []*message.Request {
 		bytes -= e.request.Size()
 		e.told = now
 		late = append(late, e.request)
+	}
+	return late
+}
+
+// forsaken picks requests that came in elsewhere and have waited for ticks: as many as fit into bytes, but one whatever its size.
+func (p *pool) forsaken(now uint64, ticks uint64, bytes int) []*message.Request {
+	var late []*message.Request
+	for i := range p.queues {
+		for _, e := range p.queues[i].fifo {
+			if e.gone || e.proposed || now-e.told < ticks {
+				continue
+			}
+			if len(late) > 0 && e.request.Size() > bytes {
+				return late
+			}
+			bytes -= e.request.Size()
+			e.told = now
+			late = append(late, e.request)
+		}
 	}
 	return late
 }

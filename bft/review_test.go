@@ -8,6 +8,7 @@ import (
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/ordering"
 	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
 )
 
 // What reviews of this package have found: each test was red before its finding was mended.
@@ -398,5 +399,38 @@ func TestForgottenMemberIsHelpedInAnIdleNetwork(t *testing.T) {
 	c.agree(26, 1, 2, 3, 4)
 	if got, want := x.replica.Stable().Header.Seq, c.node(1).replica.Stable().Header.Seq; got != want {
 		t.Errorf("stable at %d, others at %d", got, want)
+	}
+}
+
+// What a leader had taken in and forgets as it restarts is known to others, who tell it: else it would take up the leader's share
+// of their pools for ever.
+//
+// case L1 E6; reminding the leader only of what came in here turns it red.
+func TestWhatALeaderForgetsIsOrderedAllTheSame(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	c.drop = func(_, _ epoch.ReplicaID, m *message.Signed) bool { return m.Body.Kind() == message.KindPrepare }
+	requests := c.submit(1, 40) // more than it may have in flight
+	c.tick(2)
+	leader := c.node(1)
+	leader.past, leader.trimmed = leader.surviving(), 0
+	c.start(leader)
+	c.drop = nil
+
+	c.tick(2 * forsakenTicks)
+
+	ordered := make(map[crypto.Digest]bool)
+	for _, b := range leader.blocks {
+		for _, q := range b.Batch.Requests {
+			ordered[q.ID()] = true
+		}
+	}
+	if len(ordered) != len(requests) {
+		t.Errorf("%d of %d are ordered", len(ordered), len(requests))
+	}
+	for _, x := range c.nodes {
+		if n, _ := x.replica.Pooled(); n != 0 {
+			t.Errorf("%d holds %d requests that nobody proposes", x.id, n)
+		}
 	}
 }
