@@ -3,6 +3,7 @@ package node
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -118,7 +119,7 @@ func (f *flow) add(k message.Kind, size, copies int) {
 
 // handler serves the numbers in Prometheus' text format.
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	return promhttp.HandlerFor(&scrape{from: m.registry, now: time.Now}, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
 // statusCollector makes metrics of what a node says of itself.
