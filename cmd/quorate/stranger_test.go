@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	libp2pcrypto "github.com/libp2p/go-libp2p/core/crypto"
@@ -29,9 +30,11 @@ import (
 // strangerProcess is the name by which the test binary attacks a network.
 const strangerProcess = "quorate-stranger"
 
+// usualConnections is how many the stranger has at once, over all its victims, unless an attack is of more. A connection that
+// is closed is replaced after strangerPause.
 const (
-	strangerConnections = 400 // at once, over all its victims
-	strangerPause       = 5 * time.Millisecond
+	usualConnections = 400
+	strangerPause    = 2 * time.Second
 )
 
 // attack is what a connection does to a victim until it is closed, or the stranger has had enough.
@@ -39,46 +42,58 @@ type attack struct {
 	name   string
 	onAPI  bool // else on the libp2p port
 	attack func(ctx context.Context, c net.Conn, id peer.ID) error
+
+	connections int  // at once, if not usualConnections
+	oneVictim   bool // all of them to the first node
+	oneSource   bool // all of them from one address
 }
 
 var attacks = []attack{
-	{"idle connections", false, waitForEnd},
-	{"half-open handshakes", false, func(ctx context.Context, c net.Conn, id peer.ID) error {
+	{name: "idle connections", attack: waitForEnd},
+	{name: "half-open handshakes", attack: func(ctx context.Context, c net.Conn, id peer.ID) error {
 		return sayAndWait(ctx, c, "\x13/multistream/1.0.0\n\x07/noise\n\x00\x20")
 	}},
-	{"a byte a second", false, func(ctx context.Context, c net.Conn, id peer.ID) error {
+	{name: "a byte a second", attack: func(ctx context.Context, c net.Conn, id peer.ID) error {
 		return dribble(ctx, c, "\x13/multistream/1.0.0\n\x07/noise\n\x00\x20aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 	}},
-	{"random bytes", false, func(ctx context.Context, c net.Conn, id peer.ID) error {
+	{name: "random bytes", attack: func(ctx context.Context, c net.Conn, id peer.ID) error {
 		_, err := io.CopyN(c, rand.Reader, 1<<20)
 		return err
 	}},
-	{"a length of 2^31 from no member", false, sayALength},
-	{"a flood of connections", false, hangUp},
-	{"a flood of connections on the API", true, hangUp},
-	{"slow headers", true, func(ctx context.Context, c net.Conn, _ peer.ID) error {
+	{name: "a length of 2^31 from no member", attack: sayALength},
+	{name: "a flood of connections", attack: hangUp},
+	{name: "a flood of connections on the API", onAPI: true, attack: hangUp},
+	{name: "as many API connections as one address may have", onAPI: true, attack: waitForEnd, connections: 4 * 4200, oneSource: true},
+	{name: "more API connections than a node takes", onAPI: true, attack: waitForEnd, connections: 9000, oneVictim: true},
+	{name: "slow headers", onAPI: true, attack: func(ctx context.Context, c net.Conn, _ peer.ID) error {
 		return dribble(ctx, c, "GET /status HTTP/1.1\r\nHost: "+strings.Repeat("x", 1000))
 	}},
-	{"slow bodies", true, func(ctx context.Context, c net.Conn, _ peer.ID) error {
+	{name: "slow bodies", onAPI: true, attack: func(ctx context.Context, c net.Conn, _ peer.ID) error {
 		return dribble(ctx, c, submission("", 1000), strings.Repeat("x", 1000))
 	}},
-	{"large headers", true, func(ctx context.Context, c net.Conn, _ peer.ID) error {
+	{name: "large bodies that never end", onAPI: true, attack: func(ctx context.Context, c net.Conn, _ peer.ID) error {
+		return dribble(ctx, c, submission("", largeBody), strings.Repeat("x", largeBody-100), strings.Repeat("x", 100))
+	}, connections: 4 * 400},
+	{name: "large headers", onAPI: true, attack: func(ctx context.Context, c net.Conn, _ peer.ID) error {
 		if _, err := io.WriteString(c, "GET /status HTTP/1.1\r\nHost: x\r\n"+strings.Repeat("X-Y: "+strings.Repeat("z", 1000)+"\r\n", 1000)); err != nil {
 			return err
 		}
 		return waitForEnd(ctx, c, "")
 	}},
-	{"compressed bombs", true, func(ctx context.Context, c net.Conn, _ peer.ID) error {
+	{name: "compressed bombs", onAPI: true, attack: func(ctx context.Context, c net.Conn, _ peer.ID) error {
 		if _, err := io.WriteString(c, submission("Content-Encoding: gzip\r\n", len(bomb()))+string(bomb())); err != nil {
 			return err
 		}
 		return waitForEnd(ctx, c, "")
 	}},
-	{"calls whose caller never reads", true, func(ctx context.Context, c net.Conn, _ peer.ID) error {
+	{name: "calls whose caller never reads", onAPI: true, attack: func(ctx context.Context, c net.Conn, _ peer.ID) error {
 		return sayAndWait(ctx, c, strings.Repeat("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 100))
-	}},
-	{"a hundred looks a second", true, look},
+	}, connections: 4 * 500},
+	{name: "a hundred looks a second", onAPI: true, attack: look},
 }
+
+// largeBody is about what the largest call to submit has, in bytes.
+const largeBody = 500 << 10
 
 // submission is the head of a call to submit.
 func submission(header string, size int) string {
@@ -197,9 +212,19 @@ func runStranger() int {
 	defer cancel()
 	sources, victims := strings.Split(os.Args[3], ","), strings.Split(os.Args[4], ",")
 	var all sync.WaitGroup
-	var mu sync.Mutex
-	made := 0
-	for n := range strangerConnections {
+	var made atomic.Uint64
+	a := attacks[i]
+	if a.oneVictim {
+		victims = victims[:1]
+	}
+	if a.oneSource {
+		sources = sources[:1]
+	}
+	connections := a.connections
+	if connections == 0 {
+		connections = usualConnections
+	}
+	for n := range connections {
 		all.Go(func() {
 			source := net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(sources[n%len(sources)])}}
 			address, id, _ := strings.Cut(victims[n%len(victims)], "@")
@@ -207,23 +232,21 @@ func runStranger() int {
 			for ctx.Err() == nil {
 				c, err := source.DialContext(ctx, "tcp", address)
 				if err == nil {
-					mu.Lock()
-					made++
-					mu.Unlock()
+					made.Add(1)
 					stop := context.AfterFunc(ctx, func() { c.Close() })
-					_ = attacks[i].attack(ctx, c, known) // the victim hangs up: that is what is hoped for
+					_ = a.attack(ctx, c, known) // the victim hangs up: that is what is hoped for
 					stop()
 					c.Close()
 				}
 				// Not a race for the processor, which the victims share.
 				select {
-				case <-time.After(strangerConnections * strangerPause):
+				case <-time.After(strangerPause):
 				case <-ctx.Done():
 				}
 			}
 		})
 	}
 	all.Wait()
-	fmt.Println(made)
+	fmt.Println(made.Load())
 	return 0
 }
