@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -97,7 +98,7 @@ func TestACallerWhoNeverReadsIsCutOff(t *testing.T) {
 				if c := s.listener.(*gatedListener).gate.taken(); c != 0 {
 					t.Error("the connection is still open")
 				}
-				if r, l, b := s.reading.taken(), s.listening.taken(), s.calls.taken(); r+l+b != 0 {
+				if r, l, b := s.reading.taken(), s.listening.taken(), s.calls.taken()+s.bodies.taken(); r+l+b != 0 {
 					t.Errorf("%d reads, %d listeners and %d bytes are still taken up", r, l, b)
 				}
 				if err := s.stop(t.Context()); err != nil {
@@ -129,7 +130,7 @@ func TestABodyThatDoesNotComeIsNotWaitedFor(t *testing.T) {
 				if _, err := io.Copy(io.Discard, c); err != nil { // to its end
 					t.Error(err)
 				}
-				if b := s.calls.taken(); b != 0 {
+				if b := s.calls.taken() + s.bodies.taken(); b != 0 {
 					t.Errorf("%d bytes are still taken up", b)
 				}
 				if err := s.stop(t.Context()); err != nil {
@@ -140,36 +141,64 @@ func TestABodyThatDoesNotComeIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// case E6: bodies that are announced take up memory only as far as there is some for their address, and whoever is refused
-// hears when to come again.
-// To see it fail, do not take places of s.calls.
-func TestBodiesOfOneAddressAreBounded(t *testing.T) {
-	n := &fakeNode{committee: newCommittee(t)}
-	s := serve(t, n)
-	s.calls = newGate(10*maxBodyBytes, maxBodyBytes+callBytes)
-	held, err := net.Dial("tcp", s.addr())
+// holdCall begins a call whose body does not end, with so many bytes of it, and waits until a place is taken up.
+func holdCall(t *testing.T, s *service, bytes int, g *gate) {
+	t.Helper()
+	c, err := net.Dial("tcp", s.addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer held.Close()
-	const call = "POST /quorate.v1.NodeService/Submit HTTP/1.1\r\nHost: n\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 10000000\r\n\r\n"
-	if _, err := io.WriteString(held, call); err != nil {
+	t.Cleanup(func() { c.Close() })
+	const head = "POST /quorate.v1.NodeService/Submit HTTP/1.1\r\nHost: n\r\nContent-Type: application/json\r\nContent-Length: 10000000\r\n\r\n"
+	if _, err := io.WriteString(c, head+strings.Repeat(" ", bytes)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bufio.NewReader(held).ReadString('\n'); err != nil { // 100 Continue: it is being read
-		t.Fatal(err)
+	for patience := time.Now().Add(30 * time.Second); g.taken() == 0; runtime.Gosched() {
+		if time.Now().After(patience) {
+			t.Fatal("no place is taken up")
+		}
 	}
+}
 
-	answer, err := http.Post("http://"+s.addr()+"/quorate.v1.NodeService/Submit", "application/json", strings.NewReader("{}"))
+// post sends a call, and yields what it is refused for.
+func post(t *testing.T, s *service, body string) (code int, why reason.Reason, retry string) {
+	t.Helper()
+	answer, err := http.Post("http://"+s.addr()+"/quorate.v1.NodeService/Submit", "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode != 429 || answer.Header.Get(reason.Header) != string(reason.TooManyWaiting) || answer.Header.Get("Retry-After") == "" {
-		t.Errorf("answers %s, %v", answer.Status, answer.Header)
+	return answer.StatusCode, reason.Reason(answer.Header.Get(reason.Header)), answer.Header.Get("Retry-After")
+}
+
+// case E6: calls of one address take up memory only as far as there is some for it, and whoever is refused hears when to come
+// again. To see it fail, do not take places of s.calls.
+func TestCallsOfOneAddressAreBounded(t *testing.T) {
+	n := &fakeNode{committee: newCommittee(t)}
+	s := serve(t, n)
+	s.calls = newGate(10*callBytes, callBytes)
+	holdCall(t, s, 0, s.calls)
+	if code, why, retry := post(t, s, "{}"); code != 429 || why != reason.TooManyWaiting || retry == "" {
+		t.Errorf("answers %d, %s, retry %q", code, why, retry)
 	}
 	if code, _ := get(t, s, "/status"); code != 200 {
 		t.Errorf("/status answers %d: it takes no body, and nothing of this", code)
+	}
+}
+
+// case E6: large bodies have memory of their own: whoever fills it keeps out other large ones, and no small one.
+// To see it fail, do not take places of s.bodies, or take them for every body.
+func TestLargeBodiesKeepOutNoSmallOnes(t *testing.T) {
+	n := &fakeNode{committee: newCommittee(t)}
+	s := serve(t, n)
+	s.bodies = newGate(maxBodyBytes, maxBodyBytes)
+	holdCall(t, s, smallBody+1, s.bodies)
+	large := "{" + strings.Repeat(" ", smallBody) + "}"
+	if code, why, retry := post(t, s, large); code != 429 || why != reason.TooManyWaiting || retry == "" {
+		t.Errorf("a large body is answered %d, %s, retry %q", code, why, retry)
+	}
+	if code, why, _ := post(t, s, "{}"); code == 429 || why == reason.TooManyWaiting {
+		t.Errorf("a small body is answered %d, %s", code, why)
 	}
 }
 

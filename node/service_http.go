@@ -34,15 +34,20 @@ const (
 	maxWait = time.Minute
 
 	// Calls that wait for a commit, connections, and calls that read blocks or state; in all, and of one address. One
-	// address may be a load generator with a thousand clients.
+	// address may be a load generator with a thousand clients. A connection takes some 30 KiB even while it says nothing, so
+	// that strangers who take all of them take 60 MiB.
 	maxWaiting, maxWaitingPerAddress         = 4096, 2048
-	maxConnections, maxConnectionsPerAddress = 8192, 4096
+	maxConnections, maxConnectionsPerAddress = 2048, 1024
 	maxReading, maxReadingPerAddress         = 512, 256
 	// Listeners stay for as long as they like, so they take no places of those who read.
 	maxListening, maxListeningPerAddress = 256, 64
-	// Memory that calls take up until their answers are sent: their bodies, and callBytes each for all else.
-	maxCallBytes, maxCallBytesPerAddress = 256 << 20, 128 << 20
+	// Memory that calls take up until their answers are sent: callBytes each, which has room for a small body. A thousand
+	// calls of one address fit. The garbage collector lets as much again gather before it looks.
+	maxCallBytes, maxCallBytesPerAddress = 48 << 20, 40 << 20
 	callBytes                            = 32 << 10
+	// Bodies over smallBody have memory of their own, so that those who fill it keep out nobody whose call is small.
+	smallBody                              = 4 << 10
+	maxBodyMemory, maxBodyMemoryPerAddress = 24 << 20, 12 << 20
 
 	// compressBytes is from which size answers are compressed, for callers who ask: digests and signatures do not shrink.
 	compressBytes = 64 << 10
@@ -59,6 +64,7 @@ type service struct {
 	reading   *gate
 	listening *gate
 	calls     *gate // in bytes
+	bodies    *gate // in bytes, over smallBody
 	errors    *connect.ErrorWriter
 
 	ending context.Context // ends when stop begins: nobody waits any longer
@@ -84,6 +90,7 @@ func newService(b backend, listen string, m *metrics, log *slog.Logger) (*servic
 		reading:   newGate(maxReading, maxReadingPerAddress),
 		listening: newGate(maxListening, maxListeningPerAddress),
 		calls:     newGate(maxCallBytes, maxCallBytesPerAddress),
+		bodies:    newGate(maxBodyMemory, maxBodyMemoryPerAddress),
 		errors:    connect.NewErrorWriter(),
 		done:      make(chan struct{}),
 	}
@@ -179,11 +186,7 @@ var errManyBytes = errors.New("too many bytes of calls at once: retry later, or 
 // never reads, on as many streams as he likes, fills no memory.
 func (s *service) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		size := int64(maxBodyBytes)
-		if r.ContentLength >= 0 {
-			size = min(size, r.ContentLength)
-		}
-		place, ok := s.calls.take(r.RemoteAddr, int(size)+callBytes)
+		place, ok := s.calls.take(r.RemoteAddr, callBytes)
 		if !ok {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // nobody reads the rest
 			s.refuseCall(w, r, refuse(reason.TooManyWaiting, errManyBytes))
@@ -199,32 +202,49 @@ func (s *service) bounded(next http.Handler) http.Handler {
 			}
 			defer leave()
 		}
-		body, e := s.body(w, r)
+		body, leave, e := s.body(w, r)
 		if e != nil {
 			s.refuseCall(w, r, e)
 			return
 		}
-		place.shrink(len(body) + callBytes)
+		defer leave()
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, r)
 	})
 }
 
-// body reads a call's body whole, within bodyTimeout.
-func (s *service) body(w http.ResponseWriter, r *http.Request) ([]byte, *reason.Error) {
+// body reads a call's body whole, within bodyTimeout. leave gives its memory back.
+func (s *service) body(w http.ResponseWriter, r *http.Request) (body []byte, leave func(), e *reason.Error) {
 	// A connection on which no deadline can be set is not one of net/http's, and bounds itself.
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, refuse(reason.TooLarge, fmt.Errorf("call is larger than %d bytes", maxBodyBytes))
-	case err != nil:
-		return nil, refuse(reason.BadParameters, fmt.Errorf("call was cut short: %w", err))
+	in := http.MaxBytesReader(w, r.Body, maxBodyBytes)
+	leave = func() {}
+	body, err := io.ReadAll(io.LimitReader(in, smallBody+1))
+	if err == nil && len(body) > smallBody {
+		size := int64(maxBodyBytes)
+		if r.ContentLength >= 0 {
+			size = min(size, r.ContentLength)
+		}
+		place, ok := s.bodies.take(r.RemoteAddr, int(size))
+		if !ok {
+			_ = deadlines.SetReadDeadline(time.Now()) // nobody reads the rest
+			return nil, nil, refuse(reason.TooManyWaiting, errManyBytes)
+		}
+		leave = place.leave
+		if body, err = io.ReadAll(io.MultiReader(bytes.NewReader(body), in)); err == nil {
+			place.shrink(len(body))
+		}
+	}
+	if err != nil {
+		leave()
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			return nil, nil, refuse(reason.TooLarge, fmt.Errorf("call is larger than %d bytes", maxBodyBytes))
+		}
+		return nil, nil, refuse(reason.BadParameters, fmt.Errorf("call was cut short: %w", err))
 	}
 	_ = deadlines.SetReadDeadline(time.Time{})
-	return body, nil
+	return body, leave, nil
 }
 
 // refuseCall answers a call, in its protocol, that does not reach its handler.
