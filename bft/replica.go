@@ -208,6 +208,14 @@ func (r *Replica) propose() {
 	}
 }
 
+// Remember is for requests that the newest blocks have brought to an end, in the order of the blocks, before the first Step: late
+// copies of them are not held.
+func (r *Replica) Remember(over []*message.Request) {
+	for _, q := range over {
+		r.pool.remember(q.ID())
+	}
+}
+
 // Leader is who may propose now.
 func (r *Replica) Leader() epoch.ReplicaID { return r.order.Leader() }
 

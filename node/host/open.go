@@ -3,9 +3,11 @@ package host
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/ordering"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
@@ -146,10 +148,48 @@ func (b *boot) open(cfg Config, damaged bool) (*Host, error) {
 	}
 	h.clients.known = replica.Acknowledged() // the stable checkpoint is proven, and nobody will prove it again
 	h.stage(effects)
+	if err := h.remember(b.head.Seq); err != nil {
+		return nil, err
+	}
 	if lost := blocks.Lost(); len(lost) > 0 {
 		h.Step(bft.Lost{Seqs: lost})
 	}
 	return h, nil
+}
+
+// rememberedRequests is how many transactions of the newest blocks a replica is told of as it starts.
+const rememberedRequests = 1 << 16
+
+// remember tells the replica what the newest blocks have brought to an end: of a window, since a bundle that is older is not
+// taken. The gossip brings it all once more to a member that restarts, and nobody would propose it again.
+func (h *Host) remember(head epoch.Seq) error {
+	var over [][]*message.Request // newest first
+	known := 0
+	window := epoch.Seq(h.replica.Epoch().Parameters.Window)
+	for seq := head; seq > 0 && head-seq <= window && known < rememberedRequests; seq-- {
+		block, ok, err := h.blocks.Block(seq)
+		if lost := (*LostError)(nil); errors.As(err, &lost) {
+			continue
+		}
+		if err != nil || !ok {
+			return fmt.Errorf("boot: block %d: %w", seq, err)
+		}
+		var ended []*message.Request
+		for _, q := range block.Batch.Requests {
+			switch a, known, err := h.clients.lookUp(q, head); {
+			case err != nil:
+				return err
+			case known && !errors.Is(a.Refusal, ErrNonceDistant) && !errors.Is(a.Refusal, ErrLastDistant):
+				ended = append(ended, q)
+			}
+		}
+		over = append(over, ended)
+		known += len(ended)
+	}
+	for _, requests := range slices.Backward(over) {
+		h.replica.Remember(requests)
+	}
+	return nil
 }
 
 // withBatches adds to the live facts the batches of slots that are accepted and in no block yet.
