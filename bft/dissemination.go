@@ -15,9 +15,12 @@ const (
 	bundleBytes = 64 << 10
 	// remindTicks is how long a request may wait before the leader is told of it again.
 	remindTicks = 50
-	// forsakenTicks is how long one that came in elsewhere may wait before this replica tells the leader of it. Who took it in may
-	// have crashed since, and be the leader itself.
-	forsakenTicks = 500
+	// forsakenTicks is how often the leader is told of requests that came in elsewhere and have waited as long: who took them in
+	// may have crashed since, and be the leader itself, or lie and tell this replica alone. With remindTicks it is less than the
+	// second after which a node where requests wait for nothing takes no more. forsakenBytes is how much at a time: with a leader
+	// that has merely fallen behind, all of it is known to it.
+	forsakenTicks = 20
+	forsakenBytes = 16 << 10
 )
 
 var (
@@ -120,14 +123,13 @@ func (r *Replica) flushBundle() {
 	r.bundle = bundle{}
 }
 
-// remindLeader tells the leader again of requests that came in here and are still in no proposal, and now and then of those
-// that others seem to have forgotten: a request that nobody proposes would have its place in the pool for ever. The leader itself
-// only lets go of those that are gone.
+// remindLeader tells the leader again of requests that came in here and are still in no proposal, and more slowly of those that
+// came in elsewhere. The leader itself only lets go of those that are gone.
 func (r *Replica) remindLeader() {
 	if r.ticks%10 == 0 && len(r.pool.mine) > 0 {
 		r.tellLeader(r.pool.overdue(r.ticks, remindTicks, bundleBytes))
 	}
-	if r.ticks%100 == 0 && r.pool.waiting > 0 {
-		r.tellLeader(r.pool.forsaken(r.ticks, forsakenTicks, bundleBytes))
+	if r.ticks%forsakenTicks == 0 && r.pool.waiting > 0 && r.order.Leader() != r.self {
+		r.tellLeader(r.pool.forsaken(r.ticks, remindTicks, forsakenBytes))
 	}
 }

@@ -417,7 +417,7 @@ func TestWhatALeaderForgetsIsOrderedAllTheSame(t *testing.T) {
 	c.start(leader)
 	c.drop = nil
 
-	c.tick(2 * forsakenTicks)
+	c.tick(100)
 
 	ordered := make(map[crypto.Digest]bool)
 	for _, b := range leader.blocks {
@@ -431,6 +431,25 @@ func TestWhatALeaderForgetsIsOrderedAllTheSame(t *testing.T) {
 	for _, x := range c.nodes {
 		if n, _ := x.replica.Pooled(); n != 0 {
 			t.Errorf("%d holds %d requests that nobody proposes", x.id, n)
+		}
+	}
+}
+
+// A member that lies may hand a transaction to one backup alone. It is ordered within the second after which a node where
+// transactions wait for nothing takes no more: else one liar could keep clients from all backups of an idle network.
+//
+// case A5 L1; leaving it to whoever took a transaction in to remind the leader turns it red.
+func TestWhatALiarTellsOneBackupIsOrderedWithinASecond(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	q := message.NewRequest(scheme, keys[0], c.epoch.Chain, 1, 1<<20, []byte("operation"))
+	for at := range 2 * forsakenTicks { // whenever it comes
+		c.tick(1)
+		q = message.NewRequest(scheme, keys[0], c.epoch.Chain, q.Nonce+1, 1<<20, []byte("operation"))
+		c.step(c.node(2), c.say(4, &message.Bundle{Head: c.node(2).replica.Head().Seq, Requests: []*message.Request{q}}))
+		c.tick(99)
+		if n, _ := c.node(2).replica.Pooled(); n != 0 {
+			t.Fatalf("at tick %d: still waits", at)
 		}
 	}
 }
