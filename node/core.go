@@ -22,6 +22,7 @@ func (n *Node) runCore() {
 	defer n.work.close()
 	ticker := time.NewTicker(bft.TickMillis * time.Millisecond)
 	defer ticker.Stop()
+	n.tick(time.Now()) // the replica votes for nothing before it has looked at its clock
 	n.handOver()
 	for !n.over() {
 		select {
@@ -33,7 +34,7 @@ func (n *Node) runCore() {
 			n.trace.executed(results)
 			n.host.Executed(results)
 		case now := <-ticker.C:
-			n.host.Step(bft.Tick{Now: now.Add(n.cfg.ClockOffset).UnixMilli()})
+			n.tick(now)
 			n.tellLost()
 			n.publish()
 		case <-n.outside():
@@ -46,6 +47,10 @@ func (n *Node) runCore() {
 		}
 		n.handOver()
 	}
+}
+
+func (n *Node) tick(now time.Time) {
+	n.host.Step(bft.Tick{Now: now.Add(n.cfg.ClockOffset).UnixMilli()})
 }
 
 // over says whether the node has ended: then nothing more is said, whatever else is ready.
