@@ -65,6 +65,9 @@ func (r *Replica) onExecuted(outcomes []Outcome) {
 		}})
 		r.head = h
 		r.chain[h.Seq] = h
+		if own := r.order.Batch(h.Seq); own != nil && own.Digest() != h.Batch {
+			r.pool.markWaiting(own.Requests) // the leader has proposed one batch here, and another to others
+		}
 		invariant.Holds(len(o.Ends) == len(d.Batch.Requests), "the machine says of every request how it ended")
 		r.pool.executed(d.Batch.Requests, o.Ends)
 		if r.isCheckpoint(h.Seq) {

@@ -188,6 +188,21 @@ func (p *pool) markProposed(requests []*message.Request) {
 	}
 }
 
+// markWaiting is for requests of a proposal that came to nothing: they go to the end of the line.
+func (p *pool) markWaiting(requests []*message.Request) {
+	for _, q := range requests {
+		for _, e := range p.slots[slotOf(q)] {
+			if e.proposed && e.request.ID() == q.ID() {
+				e.proposed = false
+				p.waiting++
+				p.bytes += e.request.Size()
+				shelf := &p.queues[e.entry-1]
+				shelf.fifo = append(slices.DeleteFunc(shelf.fifo, func(o *pooled) bool { return o == e }), e)
+			}
+		}
+	}
+}
+
 // executed forgets a batch's requests, and where a nonce is over, all others that wait for it: they can no longer be the
 // first there.
 func (p *pool) executed(requests []*message.Request, ends []End) {

@@ -453,3 +453,39 @@ func TestWhatALiarTellsOneBackupIsOrderedWithinASecond(t *testing.T) {
 		}
 	}
 }
+
+// What a lying leader has proposed to one backup, while others got another batch, is in no proposal any more once that one is
+// decided: it is ordered after all.
+//
+// case A1 L1; leaving it marked as proposed turns it red.
+func TestWhatWasProposedInVainIsOrderedAfterAll(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	c.drop = func(_, _ epoch.ReplicaID, m *message.Signed) bool { return m.Body.Kind() == message.KindBundle }
+	vain := c.submit(2, 1)[0]
+	c.nonce++
+	other := message.NewRequest(scheme, keys[0], c.epoch.Chain, c.nonce, 1<<20, []byte("other"))
+	to := func(id epoch.ReplicaID, q *message.Request) message.Vote {
+		b := message.NewBatch(c.now, []*message.Request{q})
+		p := &message.PrePrepare{Vote: message.Vote{Digest: b.Digest()}, Batch: b}
+		c.propose(id, 1, p)
+		return p.Vote
+	}
+	to(2, vain)
+	to(3, other)
+	vote := to(4, other)
+	for _, id := range []epoch.ReplicaID{3, 4} {
+		c.post(1, id, c.say(1, &message.Commit{Vote: vote}))
+	}
+	c.run()
+	c.drop = nil
+	c.tick(200)
+
+	c.agree(2, 1, 2, 3, 4)
+	for _, x := range c.nodes {
+		if n, _ := x.replica.Pooled(); n != 0 {
+			t.Errorf("%d holds %d requests", x.id, n)
+		}
+		sound(t, x.replica.pool)
+	}
+}
