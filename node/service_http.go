@@ -99,12 +99,11 @@ func newService(b backend, listen string, m *metrics, log *slog.Logger) (*servic
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.server = &http.Server{
-		Handler:           s.recovered(s.routes()),
+		Handler:           s.handler(writeTimeout),
 		Protocols:         &protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxWaitingPerAddress},
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
-		WriteTimeout:      bodyTimeout + maxWait + writeTimeout, // for HTTP/2, where one stream may stand still on a live connection
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
@@ -134,6 +133,11 @@ func (s *service) stop(ctx context.Context) error {
 	}
 	<-s.done
 	return err
+}
+
+// handler answers calls, of which the caller reads each within the timeout: see timedWriter.
+func (s *service) handler(timeout time.Duration) http.Handler {
+	return timed(timeout, s.recovered(s.routes()))
 }
 
 func (s *service) routes() http.Handler {
@@ -193,7 +197,7 @@ func (s *service) bounded(next http.Handler) http.Handler {
 			return
 		}
 		defer place.leave()
-		if r.URL.Path != quoratev1connect.NodeServiceSubmitProcedure {
+		if p := r.URL.Path; p != quoratev1connect.NodeServiceSubmitProcedure && p != quoratev1connect.NodeServiceWatchProcedure {
 			leave, e := s.read(r.RemoteAddr)
 			if e != nil {
 				_ = http.NewResponseController(w).SetReadDeadline(time.Now())

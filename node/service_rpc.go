@@ -103,10 +103,11 @@ func (s *service) commit(ctx context.Context, peer string, raw []byte) (*quorate
 
 // GetTransaction says what became of a transaction, as far as this node knows.
 func (s *service) GetTransaction(ctx context.Context, call *connect.Request[quoratev1.GetTransactionRequest]) (*connect.Response[quoratev1.GetTransactionResponse], error) {
-	if n := len(call.Msg.GetId()); n != crypto.DigestSize {
-		return nil, refuse(reason.BadParameters, fmt.Errorf("id of %d bytes, want %d", n, crypto.DigestSize)).Connect()
+	id, e := readID(call.Msg.GetId())
+	if e != nil {
+		return nil, e.Connect()
 	}
-	d, e := s.decision(ctx, crypto.Digest(call.Msg.GetId()))
+	d, e := s.decision(ctx, id)
 	if e != nil {
 		return nil, e.Connect()
 	}
@@ -115,6 +116,31 @@ func (s *service) GetTransaction(ctx context.Context, call *connect.Request[quor
 		Id: o.ID[:], Seq: uint64(d.Seq), Index: uint32(d.Index), Status: quoratev1.Status(o.Status), Code: uint32(o.Code),
 		Result: o.Result, Receipt: wireReceipt(d.Receipt),
 	}), nil
+}
+
+// GetReceipt proves what became of a transaction.
+func (s *service) GetReceipt(ctx context.Context, call *connect.Request[quoratev1.GetReceiptRequest]) (*connect.Response[quoratev1.GetReceiptResponse], error) {
+	id, e := readID(call.Msg.GetId())
+	if e != nil {
+		return nil, e.Connect()
+	}
+	d, e := s.decision(ctx, id)
+	if e != nil {
+		return nil, e.Connect()
+	}
+	if d.Receipt == nil {
+		return nil, (&reason.Error{Reason: reason.Unproven, Transaction: id.String(), Err: errUnproven}).Connect()
+	}
+	return connect.NewResponse(&quoratev1.GetReceiptResponse{Receipt: wireReceipt(d.Receipt)}), nil
+}
+
+var errUnproven = errors.New("this node cannot show what became of the transaction: ask again soon, or elsewhere")
+
+func readID(raw []byte) (crypto.Digest, *reason.Error) {
+	if len(raw) != crypto.DigestSize {
+		return crypto.Digest{}, refuse(reason.BadParameters, fmt.Errorf("id of %d bytes, want %d", len(raw), crypto.DigestSize))
+	}
+	return crypto.Digest(raw), nil
 }
 
 // GetBlock is a decided block with its certificate, and what came of its transactions.
@@ -190,4 +216,10 @@ func (s *service) read(peer string) (leave func(), e *reason.Error) {
 		return nil, refuse(reason.TooManyWaiting, errManyReading)
 	}
 	return leave, nil
+}
+
+// ListEvidence lists what members have signed against each other's and their own word.
+func (s *service) ListEvidence(context.Context, *connect.Request[quoratev1.ListEvidenceRequest]) (*connect.Response[quoratev1.ListEvidenceResponse], error) {
+	// Nothing gathers any yet: see evidence.
+	return connect.NewResponse(&quoratev1.ListEvidenceResponse{}), nil
 }

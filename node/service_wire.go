@@ -1,6 +1,7 @@
 package node
 
 import (
+	"github.com/quorate/quorate/api"
 	quoratev1 "github.com/quorate/quorate/api/quorate/v1"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/proof"
@@ -60,4 +61,28 @@ func wireResult(o *statemachine.Outcome) *quoratev1.Result {
 	return &quoratev1.Result{
 		Id: o.ID[:], Status: quoratev1.Status(o.Status), Code: uint32(o.Code), Seq: o.Seq, Value: o.Result,
 	}
+}
+
+// wireEvent is an event as Watch tells it.
+func wireEvent(event any) *quoratev1.WatchResponse {
+	var out quoratev1.WatchResponse
+	switch e := event.(type) {
+	case committedEvent:
+		out.Event = &quoratev1.WatchResponse_Committed{Committed: &quoratev1.CommittedEvent{
+			Seq: uint64(e.seq), HeaderDigest: e.header[:], Time: e.time, Transactions: uint32(e.transactions),
+		}}
+	case api.ViewEvent:
+		out.Event = &quoratev1.WatchResponse_View{View: &quoratev1.ViewEvent{View: e.View, Leader: e.Leader}}
+	case api.EpochEvent:
+		out.Event = &quoratev1.WatchResponse_Epoch{Epoch: &quoratev1.EpochEvent{Epoch: e.Epoch}}
+	case api.CheckpointEvent:
+		out.Event = &quoratev1.WatchResponse_Checkpoint{Checkpoint: &quoratev1.CheckpointEvent{Seq: e.Seq}}
+	case api.EvidenceEvent:
+		out.Event = &quoratev1.WatchResponse_Evidence{Evidence: &quoratev1.EvidenceEvent{Count: uint32(e.Count)}}
+	case api.ReadyEvent:
+		out.Event = &quoratev1.WatchResponse_Ready{Ready: &quoratev1.ReadyEvent{Ready: e.Ready, Why: e.Why}}
+	case api.FaultEvent:
+		out.Event = &quoratev1.WatchResponse_Fault{Fault: &quoratev1.FaultEvent{Why: e.Why}}
+	}
+	return &out
 }

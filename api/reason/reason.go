@@ -43,6 +43,7 @@ const (
 const (
 	NotFound      Reason = "unknown"
 	Pruned        Reason = "pruned"
+	Unproven      Reason = "unproven"
 	Unreadable    Reason = "unreadable"
 	InvalidQuery  Reason = "invalid_query"
 	BadParameters Reason = "bad_parameters"
@@ -69,7 +70,7 @@ func (r Reason) row() row {
 		return row{connect.CodeOutOfRange, 400, true}
 	case PoolFull, TooManyWaiting:
 		return row{connect.CodeResourceExhausted, 429, false}
-	case NotReady, Stopping, NotExecuted:
+	case NotReady, Stopping, NotExecuted, Unproven:
 		return row{connect.CodeUnavailable, 503, false}
 	case OutcomeUnknown:
 		return row{connect.CodeDeadlineExceeded, 504, false}
@@ -91,7 +92,7 @@ func All() []Reason {
 	return []Reason{
 		Malformed, ForeignChain, TooLarge, BadSignature, UnknownOperation, InvalidOperation, NonceUsed, DecidedEarlier,
 		Expired, NonceTooDistant, LastTooDistant, PoolFull, TooManyWaiting, NotReady, Stopping, OutcomeUnknown,
-		NotExecuted, Internal, NotFound, Pruned, Unreadable, InvalidQuery, BadParameters,
+		NotExecuted, Internal, NotFound, Pruned, Unproven, Unreadable, InvalidQuery, BadParameters,
 	}
 }
 
@@ -108,7 +109,7 @@ func (r Reason) Final() bool { return r.row().final }
 // RetryAfter is how long to wait before trying the same node again; 0 if that has no point or needs no wait.
 func (r Reason) RetryAfter() time.Duration {
 	switch r {
-	case PoolFull, TooManyWaiting, NotReady, NotExecuted, Stopping:
+	case PoolFull, TooManyWaiting, NotReady, NotExecuted, Stopping, Unproven:
 		return time.Second
 	default:
 		return 0

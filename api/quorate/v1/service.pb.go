@@ -1112,6 +1112,830 @@ func (x *ScanResponse) GetSeq() uint64 {
 	return 0
 }
 
+type GetReceiptRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReceiptRequest) Reset() {
+	*x = GetReceiptRequest{}
+	mi := &file_quorate_v1_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReceiptRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReceiptRequest) ProtoMessage() {}
+
+func (x *GetReceiptRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReceiptRequest.ProtoReflect.Descriptor instead.
+func (*GetReceiptRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetReceiptRequest) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+type GetReceiptResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Receipt       *Receipt               `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReceiptResponse) Reset() {
+	*x = GetReceiptResponse{}
+	mi := &file_quorate_v1_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReceiptResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReceiptResponse) ProtoMessage() {}
+
+func (x *GetReceiptResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReceiptResponse.ProtoReflect.Descriptor instead.
+func (*GetReceiptResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetReceiptResponse) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+type ListEvidenceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEvidenceRequest) Reset() {
+	*x = ListEvidenceRequest{}
+	mi := &file_quorate_v1_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEvidenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEvidenceRequest) ProtoMessage() {}
+
+func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
+func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{17}
+}
+
+type ListEvidenceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Evidence      []*Evidence            `protobuf:"bytes,1,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEvidenceResponse) Reset() {
+	*x = ListEvidenceResponse{}
+	mi := &file_quorate_v1_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEvidenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEvidenceResponse) ProtoMessage() {}
+
+func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
+func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListEvidenceResponse) GetEvidence() []*Evidence {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+// Evidence is two things that a member has signed of which no correct one signs both.
+type Evidence struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Member        uint32                 `protobuf:"varint,3,opt,name=member,proto3" json:"member,omitempty"`
+	Key           []byte                 `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"` // the member's
+	Epoch         []byte                 `protobuf:"bytes,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	A             *Signed                `protobuf:"bytes,6,opt,name=a,proto3" json:"a,omitempty"`
+	B             *Signed                `protobuf:"bytes,7,opt,name=b,proto3" json:"b,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Evidence) Reset() {
+	*x = Evidence{}
+	mi := &file_quorate_v1_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Evidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Evidence) ProtoMessage() {}
+
+func (x *Evidence) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
+func (*Evidence) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Evidence) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Evidence) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Evidence) GetMember() uint32 {
+	if x != nil {
+		return x.Member
+	}
+	return 0
+}
+
+func (x *Evidence) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Evidence) GetEpoch() []byte {
+	if x != nil {
+		return x.Epoch
+	}
+	return nil
+}
+
+func (x *Evidence) GetA() *Signed {
+	if x != nil {
+		return x.A
+	}
+	return nil
+}
+
+func (x *Evidence) GetB() *Signed {
+	if x != nil {
+		return x.B
+	}
+	return nil
+}
+
+type WatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last slot that the caller knows: it is told of every one after it. Without it, of those committed from now on.
+	After         *uint64 `protobuf:"varint,1,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRequest) Reset() {
+	*x = WatchRequest{}
+	mi := &file_quorate_v1_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRequest) ProtoMessage() {}
+
+func (x *WatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
+func (*WatchRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WatchRequest) GetAfter() uint64 {
+	if x != nil && x.After != nil {
+		return *x.After
+	}
+	return 0
+}
+
+// WatchResponse is one event. Without any, it shows that the node is still there.
+type WatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Event:
+	//
+	//	*WatchResponse_Committed
+	//	*WatchResponse_View
+	//	*WatchResponse_Epoch
+	//	*WatchResponse_Checkpoint
+	//	*WatchResponse_Evidence
+	//	*WatchResponse_Ready
+	//	*WatchResponse_Fault
+	Event         isWatchResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchResponse) Reset() {
+	*x = WatchResponse{}
+	mi := &file_quorate_v1_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchResponse) ProtoMessage() {}
+
+func (x *WatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
+func (*WatchResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *WatchResponse) GetEvent() isWatchResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetCommitted() *CommittedEvent {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_Committed); ok {
+			return x.Committed
+		}
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetView() *ViewEvent {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_View); ok {
+			return x.View
+		}
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetEpoch() *EpochEvent {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_Epoch); ok {
+			return x.Epoch
+		}
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetCheckpoint() *CheckpointEvent {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_Checkpoint); ok {
+			return x.Checkpoint
+		}
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetEvidence() *EvidenceEvent {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_Evidence); ok {
+			return x.Evidence
+		}
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetReady() *ReadyEvent {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_Ready); ok {
+			return x.Ready
+		}
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetFault() *FaultEvent {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_Fault); ok {
+			return x.Fault
+		}
+	}
+	return nil
+}
+
+type isWatchResponse_Event interface {
+	isWatchResponse_Event()
+}
+
+type WatchResponse_Committed struct {
+	Committed *CommittedEvent `protobuf:"bytes,1,opt,name=committed,proto3,oneof"`
+}
+
+type WatchResponse_View struct {
+	View *ViewEvent `protobuf:"bytes,2,opt,name=view,proto3,oneof"`
+}
+
+type WatchResponse_Epoch struct {
+	Epoch *EpochEvent `protobuf:"bytes,3,opt,name=epoch,proto3,oneof"`
+}
+
+type WatchResponse_Checkpoint struct {
+	Checkpoint *CheckpointEvent `protobuf:"bytes,4,opt,name=checkpoint,proto3,oneof"`
+}
+
+type WatchResponse_Evidence struct {
+	Evidence *EvidenceEvent `protobuf:"bytes,5,opt,name=evidence,proto3,oneof"`
+}
+
+type WatchResponse_Ready struct {
+	Ready *ReadyEvent `protobuf:"bytes,6,opt,name=ready,proto3,oneof"`
+}
+
+type WatchResponse_Fault struct {
+	Fault *FaultEvent `protobuf:"bytes,7,opt,name=fault,proto3,oneof"`
+}
+
+func (*WatchResponse_Committed) isWatchResponse_Event() {}
+
+func (*WatchResponse_View) isWatchResponse_Event() {}
+
+func (*WatchResponse_Epoch) isWatchResponse_Event() {}
+
+func (*WatchResponse_Checkpoint) isWatchResponse_Event() {}
+
+func (*WatchResponse_Evidence) isWatchResponse_Event() {}
+
+func (*WatchResponse_Ready) isWatchResponse_Event() {}
+
+func (*WatchResponse_Fault) isWatchResponse_Event() {}
+
+// CommittedEvent: a quorum has attested the slot. In order, without gaps.
+type CommittedEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	HeaderDigest  []byte                 `protobuf:"bytes,2,opt,name=header_digest,json=headerDigest,proto3" json:"header_digest,omitempty"`
+	Time          int64                  `protobuf:"varint,3,opt,name=time,proto3" json:"time,omitempty"`                 // of the header, in ms since 1970
+	Transactions  uint32                 `protobuf:"varint,4,opt,name=transactions,proto3" json:"transactions,omitempty"` // how many
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommittedEvent) Reset() {
+	*x = CommittedEvent{}
+	mi := &file_quorate_v1_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommittedEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommittedEvent) ProtoMessage() {}
+
+func (x *CommittedEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommittedEvent.ProtoReflect.Descriptor instead.
+func (*CommittedEvent) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CommittedEvent) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *CommittedEvent) GetHeaderDigest() []byte {
+	if x != nil {
+		return x.HeaderDigest
+	}
+	return nil
+}
+
+func (x *CommittedEvent) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *CommittedEvent) GetTransactions() uint32 {
+	if x != nil {
+		return x.Transactions
+	}
+	return 0
+}
+
+// ViewEvent: this node votes in a view.
+type ViewEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	View          uint64                 `protobuf:"varint,1,opt,name=view,proto3" json:"view,omitempty"`
+	Leader        uint32                 `protobuf:"varint,2,opt,name=leader,proto3" json:"leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ViewEvent) Reset() {
+	*x = ViewEvent{}
+	mi := &file_quorate_v1_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ViewEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ViewEvent) ProtoMessage() {}
+
+func (x *ViewEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ViewEvent.ProtoReflect.Descriptor instead.
+func (*ViewEvent) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ViewEvent) GetView() uint64 {
+	if x != nil {
+		return x.View
+	}
+	return 0
+}
+
+func (x *ViewEvent) GetLeader() uint32 {
+	if x != nil {
+		return x.Leader
+	}
+	return 0
+}
+
+// EpochEvent: an epoch has begun here.
+type EpochEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EpochEvent) Reset() {
+	*x = EpochEvent{}
+	mi := &file_quorate_v1_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EpochEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EpochEvent) ProtoMessage() {}
+
+func (x *EpochEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EpochEvent.ProtoReflect.Descriptor instead.
+func (*EpochEvent) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *EpochEvent) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// CheckpointEvent: a checkpoint has become stable here.
+type CheckpointEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointEvent) Reset() {
+	*x = CheckpointEvent{}
+	mi := &file_quorate_v1_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointEvent) ProtoMessage() {}
+
+func (x *CheckpointEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointEvent.ProtoReflect.Descriptor instead.
+func (*CheckpointEvent) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CheckpointEvent) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+// EvidenceEvent: this node holds more evidence.
+type EvidenceEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         uint32                 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvidenceEvent) Reset() {
+	*x = EvidenceEvent{}
+	mi := &file_quorate_v1_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvidenceEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvidenceEvent) ProtoMessage() {}
+
+func (x *EvidenceEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvidenceEvent.ProtoReflect.Descriptor instead.
+func (*EvidenceEvent) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *EvidenceEvent) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// ReadyEvent: this node has become ready, or is no longer, or for another reason.
+type ReadyEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ready         bool                   `protobuf:"varint,1,opt,name=ready,proto3" json:"ready,omitempty"`
+	Why           string                 `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadyEvent) Reset() {
+	*x = ReadyEvent{}
+	mi := &file_quorate_v1_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadyEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadyEvent) ProtoMessage() {}
+
+func (x *ReadyEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadyEvent.ProtoReflect.Descriptor instead.
+func (*ReadyEvent) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ReadyEvent) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *ReadyEvent) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// FaultEvent: this node ends by itself. It is the last event.
+type FaultEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Why           string                 `protobuf:"bytes,1,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FaultEvent) Reset() {
+	*x = FaultEvent{}
+	mi := &file_quorate_v1_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FaultEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FaultEvent) ProtoMessage() {}
+
+func (x *FaultEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FaultEvent.ProtoReflect.Descriptor instead.
+func (*FaultEvent) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *FaultEvent) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 var File_quorate_v1_service_proto protoreflect.FileDescriptor
 
 const file_quorate_v1_service_proto_rawDesc = "" +
@@ -1188,7 +2012,58 @@ const file_quorate_v1_service_proto_rawDesc = "" +
 	"\fScanResponse\x12+\n" +
 	"\aentries\x18\x01 \x03(\v2\x11.quorate.v1.EntryR\aentries\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\x12\x10\n" +
-	"\x03seq\x18\x03 \x01(\x04R\x03seq*C\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\"#\n" +
+	"\x11GetReceiptRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\"C\n" +
+	"\x12GetReceiptResponse\x12-\n" +
+	"\areceipt\x18\x01 \x01(\v2\x13.quorate.v1.ReceiptR\areceipt\"\x15\n" +
+	"\x13ListEvidenceRequest\"H\n" +
+	"\x14ListEvidenceResponse\x120\n" +
+	"\bevidence\x18\x01 \x03(\v2\x14.quorate.v1.EvidenceR\bevidence\"\xb2\x01\n" +
+	"\bEvidence\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06member\x18\x03 \x01(\rR\x06member\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\fR\x03key\x12\x14\n" +
+	"\x05epoch\x18\x05 \x01(\fR\x05epoch\x12 \n" +
+	"\x01a\x18\x06 \x01(\v2\x12.quorate.v1.SignedR\x01a\x12 \n" +
+	"\x01b\x18\a \x01(\v2\x12.quorate.v1.SignedR\x01b\"3\n" +
+	"\fWatchRequest\x12\x19\n" +
+	"\x05after\x18\x01 \x01(\x04H\x00R\x05after\x88\x01\x01B\b\n" +
+	"\x06_after\"\x89\x03\n" +
+	"\rWatchResponse\x12:\n" +
+	"\tcommitted\x18\x01 \x01(\v2\x1a.quorate.v1.CommittedEventH\x00R\tcommitted\x12+\n" +
+	"\x04view\x18\x02 \x01(\v2\x15.quorate.v1.ViewEventH\x00R\x04view\x12.\n" +
+	"\x05epoch\x18\x03 \x01(\v2\x16.quorate.v1.EpochEventH\x00R\x05epoch\x12=\n" +
+	"\n" +
+	"checkpoint\x18\x04 \x01(\v2\x1b.quorate.v1.CheckpointEventH\x00R\n" +
+	"checkpoint\x127\n" +
+	"\bevidence\x18\x05 \x01(\v2\x19.quorate.v1.EvidenceEventH\x00R\bevidence\x12.\n" +
+	"\x05ready\x18\x06 \x01(\v2\x16.quorate.v1.ReadyEventH\x00R\x05ready\x12.\n" +
+	"\x05fault\x18\a \x01(\v2\x16.quorate.v1.FaultEventH\x00R\x05faultB\a\n" +
+	"\x05event\"\x7f\n" +
+	"\x0eCommittedEvent\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12#\n" +
+	"\rheader_digest\x18\x02 \x01(\fR\fheaderDigest\x12\x12\n" +
+	"\x04time\x18\x03 \x01(\x03R\x04time\x12\"\n" +
+	"\ftransactions\x18\x04 \x01(\rR\ftransactions\"7\n" +
+	"\tViewEvent\x12\x12\n" +
+	"\x04view\x18\x01 \x01(\x04R\x04view\x12\x16\n" +
+	"\x06leader\x18\x02 \x01(\rR\x06leader\"\"\n" +
+	"\n" +
+	"EpochEvent\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\"#\n" +
+	"\x0fCheckpointEvent\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\"%\n" +
+	"\rEvidenceEvent\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\rR\x05count\"4\n" +
+	"\n" +
+	"ReadyEvent\x12\x14\n" +
+	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x10\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\"\x1e\n" +
+	"\n" +
+	"FaultEvent\x12\x10\n" +
+	"\x03why\x18\x01 \x01(\tR\x03why*C\n" +
 	"\x04Wait\x12\x14\n" +
 	"\x10WAIT_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rWAIT_ACCEPTED\x10\x01\x12\x12\n" +
@@ -1203,13 +2078,17 @@ const file_quorate_v1_service_proto_rawDesc = "" +
 	"\x16STATUS_DECIDED_EARLIER\x10\x06\x12\x1c\n" +
 	"\x18STATUS_NONCE_TOO_DISTANT\x10\a\x12\x1b\n" +
 	"\x17STATUS_LAST_TOO_DISTANT\x10\b\x12\x12\n" +
-	"\x0eSTATUS_INVALID\x10\t2\xfd\x02\n" +
+	"\x0eSTATUS_INVALID\x10\t2\xe7\x04\n" +
 	"\vNodeService\x12D\n" +
 	"\x06Submit\x12\x19.quorate.v1.SubmitRequest\x1a\x1a.quorate.v1.SubmitResponse\"\x03\x90\x02\x02\x12\\\n" +
 	"\x0eGetTransaction\x12!.quorate.v1.GetTransactionRequest\x1a\".quorate.v1.GetTransactionResponse\"\x03\x90\x02\x01\x12J\n" +
-	"\bGetBlock\x12\x1b.quorate.v1.GetBlockRequest\x1a\x1c.quorate.v1.GetBlockResponse\"\x03\x90\x02\x01\x12>\n" +
+	"\bGetBlock\x12\x1b.quorate.v1.GetBlockRequest\x1a\x1c.quorate.v1.GetBlockResponse\"\x03\x90\x02\x01\x12P\n" +
+	"\n" +
+	"GetReceipt\x12\x1d.quorate.v1.GetReceiptRequest\x1a\x1e.quorate.v1.GetReceiptResponse\"\x03\x90\x02\x01\x12>\n" +
 	"\x04Read\x12\x17.quorate.v1.ReadRequest\x1a\x18.quorate.v1.ReadResponse\"\x03\x90\x02\x01\x12>\n" +
-	"\x04Scan\x12\x17.quorate.v1.ScanRequest\x1a\x18.quorate.v1.ScanResponse\"\x03\x90\x02\x01B5Z3github.com/quorate/quorate/api/quorate/v1;quoratev1b\x06proto3"
+	"\x04Scan\x12\x17.quorate.v1.ScanRequest\x1a\x18.quorate.v1.ScanResponse\"\x03\x90\x02\x01\x12V\n" +
+	"\fListEvidence\x12\x1f.quorate.v1.ListEvidenceRequest\x1a .quorate.v1.ListEvidenceResponse\"\x03\x90\x02\x01\x12>\n" +
+	"\x05Watch\x12\x18.quorate.v1.WatchRequest\x1a\x19.quorate.v1.WatchResponse0\x01B5Z3github.com/quorate/quorate/api/quorate/v1;quoratev1b\x06proto3"
 
 var (
 	file_quorate_v1_service_proto_rawDescOnce sync.Once
@@ -1224,7 +2103,7 @@ func file_quorate_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_quorate_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_quorate_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_quorate_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_quorate_v1_service_proto_goTypes = []any{
 	(Wait)(0),                      // 0: quorate.v1.Wait
 	(Status)(0),                    // 1: quorate.v1.Status
@@ -1243,6 +2122,20 @@ var file_quorate_v1_service_proto_goTypes = []any{
 	(*ScanRequest)(nil),            // 14: quorate.v1.ScanRequest
 	(*Entry)(nil),                  // 15: quorate.v1.Entry
 	(*ScanResponse)(nil),           // 16: quorate.v1.ScanResponse
+	(*GetReceiptRequest)(nil),      // 17: quorate.v1.GetReceiptRequest
+	(*GetReceiptResponse)(nil),     // 18: quorate.v1.GetReceiptResponse
+	(*ListEvidenceRequest)(nil),    // 19: quorate.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),   // 20: quorate.v1.ListEvidenceResponse
+	(*Evidence)(nil),               // 21: quorate.v1.Evidence
+	(*WatchRequest)(nil),           // 22: quorate.v1.WatchRequest
+	(*WatchResponse)(nil),          // 23: quorate.v1.WatchResponse
+	(*CommittedEvent)(nil),         // 24: quorate.v1.CommittedEvent
+	(*ViewEvent)(nil),              // 25: quorate.v1.ViewEvent
+	(*EpochEvent)(nil),             // 26: quorate.v1.EpochEvent
+	(*CheckpointEvent)(nil),        // 27: quorate.v1.CheckpointEvent
+	(*EvidenceEvent)(nil),          // 28: quorate.v1.EvidenceEvent
+	(*ReadyEvent)(nil),             // 29: quorate.v1.ReadyEvent
+	(*FaultEvent)(nil),             // 30: quorate.v1.FaultEvent
 }
 var file_quorate_v1_service_proto_depIdxs = []int32{
 	0,  // 0: quorate.v1.SubmitRequest.wait:type_name -> quorate.v1.Wait
@@ -1258,21 +2151,38 @@ var file_quorate_v1_service_proto_depIdxs = []int32{
 	7,  // 10: quorate.v1.GetBlockResponse.certificate:type_name -> quorate.v1.Signed
 	7,  // 11: quorate.v1.GetBlockResponse.attestations:type_name -> quorate.v1.Signed
 	15, // 12: quorate.v1.ScanResponse.entries:type_name -> quorate.v1.Entry
-	2,  // 13: quorate.v1.NodeService.Submit:input_type -> quorate.v1.SubmitRequest
-	4,  // 14: quorate.v1.NodeService.GetTransaction:input_type -> quorate.v1.GetTransactionRequest
-	9,  // 15: quorate.v1.NodeService.GetBlock:input_type -> quorate.v1.GetBlockRequest
-	12, // 16: quorate.v1.NodeService.Read:input_type -> quorate.v1.ReadRequest
-	14, // 17: quorate.v1.NodeService.Scan:input_type -> quorate.v1.ScanRequest
-	3,  // 18: quorate.v1.NodeService.Submit:output_type -> quorate.v1.SubmitResponse
-	5,  // 19: quorate.v1.NodeService.GetTransaction:output_type -> quorate.v1.GetTransactionResponse
-	11, // 20: quorate.v1.NodeService.GetBlock:output_type -> quorate.v1.GetBlockResponse
-	13, // 21: quorate.v1.NodeService.Read:output_type -> quorate.v1.ReadResponse
-	16, // 22: quorate.v1.NodeService.Scan:output_type -> quorate.v1.ScanResponse
-	18, // [18:23] is the sub-list for method output_type
-	13, // [13:18] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	8,  // 13: quorate.v1.GetReceiptResponse.receipt:type_name -> quorate.v1.Receipt
+	21, // 14: quorate.v1.ListEvidenceResponse.evidence:type_name -> quorate.v1.Evidence
+	7,  // 15: quorate.v1.Evidence.a:type_name -> quorate.v1.Signed
+	7,  // 16: quorate.v1.Evidence.b:type_name -> quorate.v1.Signed
+	24, // 17: quorate.v1.WatchResponse.committed:type_name -> quorate.v1.CommittedEvent
+	25, // 18: quorate.v1.WatchResponse.view:type_name -> quorate.v1.ViewEvent
+	26, // 19: quorate.v1.WatchResponse.epoch:type_name -> quorate.v1.EpochEvent
+	27, // 20: quorate.v1.WatchResponse.checkpoint:type_name -> quorate.v1.CheckpointEvent
+	28, // 21: quorate.v1.WatchResponse.evidence:type_name -> quorate.v1.EvidenceEvent
+	29, // 22: quorate.v1.WatchResponse.ready:type_name -> quorate.v1.ReadyEvent
+	30, // 23: quorate.v1.WatchResponse.fault:type_name -> quorate.v1.FaultEvent
+	2,  // 24: quorate.v1.NodeService.Submit:input_type -> quorate.v1.SubmitRequest
+	4,  // 25: quorate.v1.NodeService.GetTransaction:input_type -> quorate.v1.GetTransactionRequest
+	9,  // 26: quorate.v1.NodeService.GetBlock:input_type -> quorate.v1.GetBlockRequest
+	17, // 27: quorate.v1.NodeService.GetReceipt:input_type -> quorate.v1.GetReceiptRequest
+	12, // 28: quorate.v1.NodeService.Read:input_type -> quorate.v1.ReadRequest
+	14, // 29: quorate.v1.NodeService.Scan:input_type -> quorate.v1.ScanRequest
+	19, // 30: quorate.v1.NodeService.ListEvidence:input_type -> quorate.v1.ListEvidenceRequest
+	22, // 31: quorate.v1.NodeService.Watch:input_type -> quorate.v1.WatchRequest
+	3,  // 32: quorate.v1.NodeService.Submit:output_type -> quorate.v1.SubmitResponse
+	5,  // 33: quorate.v1.NodeService.GetTransaction:output_type -> quorate.v1.GetTransactionResponse
+	11, // 34: quorate.v1.NodeService.GetBlock:output_type -> quorate.v1.GetBlockResponse
+	18, // 35: quorate.v1.NodeService.GetReceipt:output_type -> quorate.v1.GetReceiptResponse
+	13, // 36: quorate.v1.NodeService.Read:output_type -> quorate.v1.ReadResponse
+	16, // 37: quorate.v1.NodeService.Scan:output_type -> quorate.v1.ScanResponse
+	20, // 38: quorate.v1.NodeService.ListEvidence:output_type -> quorate.v1.ListEvidenceResponse
+	23, // 39: quorate.v1.NodeService.Watch:output_type -> quorate.v1.WatchResponse
+	32, // [32:40] is the sub-list for method output_type
+	24, // [24:32] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_quorate_v1_service_proto_init() }
@@ -1282,13 +2192,23 @@ func file_quorate_v1_service_proto_init() {
 	}
 	file_quorate_v1_service_proto_msgTypes[10].OneofWrappers = []any{}
 	file_quorate_v1_service_proto_msgTypes[12].OneofWrappers = []any{}
+	file_quorate_v1_service_proto_msgTypes[20].OneofWrappers = []any{}
+	file_quorate_v1_service_proto_msgTypes[21].OneofWrappers = []any{
+		(*WatchResponse_Committed)(nil),
+		(*WatchResponse_View)(nil),
+		(*WatchResponse_Epoch)(nil),
+		(*WatchResponse_Checkpoint)(nil),
+		(*WatchResponse_Evidence)(nil),
+		(*WatchResponse_Ready)(nil),
+		(*WatchResponse_Fault)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_v1_service_proto_rawDesc), len(file_quorate_v1_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   15,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -43,10 +43,17 @@ const (
 	NodeServiceGetTransactionProcedure = "/quorate.v1.NodeService/GetTransaction"
 	// NodeServiceGetBlockProcedure is the fully-qualified name of the NodeService's GetBlock RPC.
 	NodeServiceGetBlockProcedure = "/quorate.v1.NodeService/GetBlock"
+	// NodeServiceGetReceiptProcedure is the fully-qualified name of the NodeService's GetReceipt RPC.
+	NodeServiceGetReceiptProcedure = "/quorate.v1.NodeService/GetReceipt"
 	// NodeServiceReadProcedure is the fully-qualified name of the NodeService's Read RPC.
 	NodeServiceReadProcedure = "/quorate.v1.NodeService/Read"
 	// NodeServiceScanProcedure is the fully-qualified name of the NodeService's Scan RPC.
 	NodeServiceScanProcedure = "/quorate.v1.NodeService/Scan"
+	// NodeServiceListEvidenceProcedure is the fully-qualified name of the NodeService's ListEvidence
+	// RPC.
+	NodeServiceListEvidenceProcedure = "/quorate.v1.NodeService/ListEvidence"
+	// NodeServiceWatchProcedure is the fully-qualified name of the NodeService's Watch RPC.
+	NodeServiceWatchProcedure = "/quorate.v1.NodeService/Watch"
 )
 
 // NodeServiceClient is a client for the quorate.v1.NodeService service.
@@ -57,10 +64,17 @@ type NodeServiceClient interface {
 	GetTransaction(context.Context, *connect.Request[v1.GetTransactionRequest]) (*connect.Response[v1.GetTransactionResponse], error)
 	// GetBlock is a decided block with its certificate, and what came of its transactions.
 	GetBlock(context.Context, *connect.Request[v1.GetBlockRequest]) (*connect.Response[v1.GetBlockResponse], error)
+	// GetReceipt shows what became of a transaction, to whoever has the genesis. It fails while a quorum has not attested it, and
+	// where this node no longer has what proves it.
+	GetReceipt(context.Context, *connect.Request[v1.GetReceiptRequest]) (*connect.Response[v1.GetReceiptResponse], error)
 	// Read asks the application of this node alone. The answer states the sequence number it is true at.
 	Read(context.Context, *connect.Request[v1.ReadRequest]) (*connect.Response[v1.ReadResponse], error)
 	// Scan lists the application's keys at this node alone. The answer states the sequence number it is true at.
 	Scan(context.Context, *connect.Request[v1.ScanRequest]) (*connect.Response[v1.ScanResponse], error)
+	// ListEvidence lists what members have signed against each other's and their own word.
+	ListEvidence(context.Context, *connect.Request[v1.ListEvidenceRequest]) (*connect.Response[v1.ListEvidenceResponse], error)
+	// Watch tells what happens at this node, as GET /events does: docs/protocol/events.md.
+	Watch(context.Context, *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 }
 
 // NewNodeServiceClient constructs a client for the quorate.v1.NodeService service. By default, it
@@ -95,6 +109,13 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		getReceipt: connect.NewClient[v1.GetReceiptRequest, v1.GetReceiptResponse](
+			httpClient,
+			baseURL+NodeServiceGetReceiptProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("GetReceipt")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		read: connect.NewClient[v1.ReadRequest, v1.ReadResponse](
 			httpClient,
 			baseURL+NodeServiceReadProcedure,
@@ -109,6 +130,19 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listEvidence: connect.NewClient[v1.ListEvidenceRequest, v1.ListEvidenceResponse](
+			httpClient,
+			baseURL+NodeServiceListEvidenceProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("ListEvidence")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		watch: connect.NewClient[v1.WatchRequest, v1.WatchResponse](
+			httpClient,
+			baseURL+NodeServiceWatchProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Watch")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -117,8 +151,11 @@ type nodeServiceClient struct {
 	submit         *connect.Client[v1.SubmitRequest, v1.SubmitResponse]
 	getTransaction *connect.Client[v1.GetTransactionRequest, v1.GetTransactionResponse]
 	getBlock       *connect.Client[v1.GetBlockRequest, v1.GetBlockResponse]
+	getReceipt     *connect.Client[v1.GetReceiptRequest, v1.GetReceiptResponse]
 	read           *connect.Client[v1.ReadRequest, v1.ReadResponse]
 	scan           *connect.Client[v1.ScanRequest, v1.ScanResponse]
+	listEvidence   *connect.Client[v1.ListEvidenceRequest, v1.ListEvidenceResponse]
+	watch          *connect.Client[v1.WatchRequest, v1.WatchResponse]
 }
 
 // Submit calls quorate.v1.NodeService.Submit.
@@ -136,6 +173,11 @@ func (c *nodeServiceClient) GetBlock(ctx context.Context, req *connect.Request[v
 	return c.getBlock.CallUnary(ctx, req)
 }
 
+// GetReceipt calls quorate.v1.NodeService.GetReceipt.
+func (c *nodeServiceClient) GetReceipt(ctx context.Context, req *connect.Request[v1.GetReceiptRequest]) (*connect.Response[v1.GetReceiptResponse], error) {
+	return c.getReceipt.CallUnary(ctx, req)
+}
+
 // Read calls quorate.v1.NodeService.Read.
 func (c *nodeServiceClient) Read(ctx context.Context, req *connect.Request[v1.ReadRequest]) (*connect.Response[v1.ReadResponse], error) {
 	return c.read.CallUnary(ctx, req)
@@ -146,6 +188,16 @@ func (c *nodeServiceClient) Scan(ctx context.Context, req *connect.Request[v1.Sc
 	return c.scan.CallUnary(ctx, req)
 }
 
+// ListEvidence calls quorate.v1.NodeService.ListEvidence.
+func (c *nodeServiceClient) ListEvidence(ctx context.Context, req *connect.Request[v1.ListEvidenceRequest]) (*connect.Response[v1.ListEvidenceResponse], error) {
+	return c.listEvidence.CallUnary(ctx, req)
+}
+
+// Watch calls quorate.v1.NodeService.Watch.
+func (c *nodeServiceClient) Watch(ctx context.Context, req *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error) {
+	return c.watch.CallServerStream(ctx, req)
+}
+
 // NodeServiceHandler is an implementation of the quorate.v1.NodeService service.
 type NodeServiceHandler interface {
 	// Submit hands in a transaction, as often and to as many nodes as one likes: it is executed once.
@@ -154,10 +206,17 @@ type NodeServiceHandler interface {
 	GetTransaction(context.Context, *connect.Request[v1.GetTransactionRequest]) (*connect.Response[v1.GetTransactionResponse], error)
 	// GetBlock is a decided block with its certificate, and what came of its transactions.
 	GetBlock(context.Context, *connect.Request[v1.GetBlockRequest]) (*connect.Response[v1.GetBlockResponse], error)
+	// GetReceipt shows what became of a transaction, to whoever has the genesis. It fails while a quorum has not attested it, and
+	// where this node no longer has what proves it.
+	GetReceipt(context.Context, *connect.Request[v1.GetReceiptRequest]) (*connect.Response[v1.GetReceiptResponse], error)
 	// Read asks the application of this node alone. The answer states the sequence number it is true at.
 	Read(context.Context, *connect.Request[v1.ReadRequest]) (*connect.Response[v1.ReadResponse], error)
 	// Scan lists the application's keys at this node alone. The answer states the sequence number it is true at.
 	Scan(context.Context, *connect.Request[v1.ScanRequest]) (*connect.Response[v1.ScanResponse], error)
+	// ListEvidence lists what members have signed against each other's and their own word.
+	ListEvidence(context.Context, *connect.Request[v1.ListEvidenceRequest]) (*connect.Response[v1.ListEvidenceResponse], error)
+	// Watch tells what happens at this node, as GET /events does: docs/protocol/events.md.
+	Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error
 }
 
 // NewNodeServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -188,6 +247,13 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceGetReceiptHandler := connect.NewUnaryHandler(
+		NodeServiceGetReceiptProcedure,
+		svc.GetReceipt,
+		connect.WithSchema(nodeServiceMethods.ByName("GetReceipt")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	nodeServiceReadHandler := connect.NewUnaryHandler(
 		NodeServiceReadProcedure,
 		svc.Read,
@@ -202,6 +268,19 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceListEvidenceHandler := connect.NewUnaryHandler(
+		NodeServiceListEvidenceProcedure,
+		svc.ListEvidence,
+		connect.WithSchema(nodeServiceMethods.ByName("ListEvidence")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceWatchHandler := connect.NewServerStreamHandler(
+		NodeServiceWatchProcedure,
+		svc.Watch,
+		connect.WithSchema(nodeServiceMethods.ByName("Watch")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/quorate.v1.NodeService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case NodeServiceSubmitProcedure:
@@ -210,10 +289,16 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceGetTransactionHandler.ServeHTTP(w, r)
 		case NodeServiceGetBlockProcedure:
 			nodeServiceGetBlockHandler.ServeHTTP(w, r)
+		case NodeServiceGetReceiptProcedure:
+			nodeServiceGetReceiptHandler.ServeHTTP(w, r)
 		case NodeServiceReadProcedure:
 			nodeServiceReadHandler.ServeHTTP(w, r)
 		case NodeServiceScanProcedure:
 			nodeServiceScanHandler.ServeHTTP(w, r)
+		case NodeServiceListEvidenceProcedure:
+			nodeServiceListEvidenceHandler.ServeHTTP(w, r)
+		case NodeServiceWatchProcedure:
+			nodeServiceWatchHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -235,10 +320,22 @@ func (UnimplementedNodeServiceHandler) GetBlock(context.Context, *connect.Reques
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("quorate.v1.NodeService.GetBlock is not implemented"))
 }
 
+func (UnimplementedNodeServiceHandler) GetReceipt(context.Context, *connect.Request[v1.GetReceiptRequest]) (*connect.Response[v1.GetReceiptResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("quorate.v1.NodeService.GetReceipt is not implemented"))
+}
+
 func (UnimplementedNodeServiceHandler) Read(context.Context, *connect.Request[v1.ReadRequest]) (*connect.Response[v1.ReadResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("quorate.v1.NodeService.Read is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) Scan(context.Context, *connect.Request[v1.ScanRequest]) (*connect.Response[v1.ScanResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("quorate.v1.NodeService.Scan is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) ListEvidence(context.Context, *connect.Request[v1.ListEvidenceRequest]) (*connect.Response[v1.ListEvidenceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("quorate.v1.NodeService.ListEvidence is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("quorate.v1.NodeService.Watch is not implemented"))
 }
