@@ -136,6 +136,18 @@ func (c *Client) Transaction(ctx context.Context, id crypto.Digest) (Outcome, er
 	return Outcome{}, c.noneOf(failures)
 }
 
+// Receipt is one that shows what became of a transaction, of whichever node can show it; it is verified. The error is an
+// ErrNotFound, an ErrPruned or an ErrUnavailable.
+func (c *Client) Receipt(ctx context.Context, id crypto.Digest) (*proof.Receipt, error) {
+	return askInTurn(ctx, c, func(ctx context.Context, n node) (*proof.Receipt, error) {
+		got, err := n.rpc.GetReceipt(ctx, connect.NewRequest(&quoratev1.GetReceiptRequest{Id: id[:]}))
+		if err != nil {
+			return nil, err
+		}
+		return c.verifiedReceipt(id, got.Msg.GetReceipt())
+	})
+}
+
 // Block is a decided block, with what came of its transactions.
 type Block struct {
 	proof.Block

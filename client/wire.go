@@ -13,12 +13,6 @@ import (
 
 // Whatever is here comes from a stranger, and may be anything.
 
-// Bounds of what a receipt has, of each kind.
-const (
-	maxPath    = 32 // no block has 2^32 transactions
-	maxHeaders = 4096
-)
-
 var (
 	errDigest = errors.New("digest of another length")
 	errHeader = errors.New("header of another length")
@@ -26,7 +20,7 @@ var (
 )
 
 func readReceipt(in *quoratev1.Receipt) (*proof.Receipt, error) {
-	if len(in.GetPath()) > maxPath || len(in.GetHeaders()) > maxHeaders {
+	if len(in.GetPath()) > proof.MaxReceiptPath || len(in.GetHeaders()) > proof.MaxReceiptHeaders {
 		return nil, fmt.Errorf("receipt with %d digests and %d headers", len(in.GetPath()), len(in.GetHeaders()))
 	}
 	r := &proof.Receipt{Index: int(in.GetIndex()), Count: int(in.GetCount())}
@@ -119,19 +113,28 @@ func (c *Client) judge(id crypto.Digest, a answer) (o Outcome, proven bool, err 
 		}
 		return outcomeOf(&r, r.Seq, int(a.GetIndex())), false, nil
 	}
-	r, err := readReceipt(a.GetReceipt())
+	r, err := c.verifiedReceipt(id, a.GetReceipt())
 	if err != nil {
-		return Outcome{}, false, err
-	}
-	if r.Result.ID != id {
-		return Outcome{}, false, errOther
-	}
-	if err := r.Verify(c.epoch, c.scheme, c.epoch.Quorum()); err != nil {
 		return Outcome{}, false, err
 	}
 	o = outcomeOf(&r.Result, r.Headers[0].Seq, r.Index)
 	o.Receipt = r
 	return o, true, nil
+}
+
+// verifiedReceipt reads a receipt for a transaction's outcome, if a quorum vouches for it.
+func (c *Client) verifiedReceipt(id crypto.Digest, in *quoratev1.Receipt) (*proof.Receipt, error) {
+	r, err := readReceipt(in)
+	if err != nil {
+		return nil, err
+	}
+	if r.Result.ID != id {
+		return nil, errOther
+	}
+	if err := r.Verify(c.epoch, c.scheme, c.epoch.Quorum()); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 var errOther = errors.New("answer about another transaction")

@@ -52,3 +52,21 @@ func FuzzDecodeCheckpoint(f *testing.F) {
 		}
 	})
 }
+
+func FuzzDecodeReceipt(f *testing.F) {
+	good, e := receipt(genesis(4))
+	f.Add(proof.EncodeReceipt(good))
+	f.Add(proof.EncodeReceipt(&proof.Receipt{}))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		r, err := proof.DecodeReceipt(in)
+		if err != nil {
+			return
+		}
+		if back := proof.EncodeReceipt(r); !bytes.Equal(back, in) {
+			t.Fatalf("written as %x", back)
+		}
+		if err := r.Verify(e, scheme, e.Quorum()); err == nil && r.Result.ID != good.Result.ID {
+			t.Fatal("another result verifies")
+		}
+	})
+}

@@ -97,3 +97,33 @@ func TestForgedReceiptsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// What is kept in a file verifies as it did before, and with any bit of it flipped it is refused.
+//
+// Leaving anything out of EncodeReceipt or DecodeReceipt turns it red.
+func TestAReceiptInAFileIsTheReceipt(t *testing.T) {
+	r, e := receipt(genesis(4))
+	raw := proof.EncodeReceipt(r)
+	back, err := proof.DecodeReceipt(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := back.Verify(e, scheme, 4); err != nil {
+		t.Error(err)
+	}
+	for i := range 8 * len(raw) {
+		raw[i/8] ^= 1 << (i % 8)
+		if r, err := proof.DecodeReceipt(raw); err == nil && r.Verify(e, scheme, 4) == nil {
+			t.Errorf("bit %d of byte %d may be anything", i%8, i/8)
+		}
+		raw[i/8] ^= 1 << (i % 8)
+	}
+	for n := range raw {
+		if _, err := proof.DecodeReceipt(raw[:n]); err == nil {
+			t.Errorf("the first %d of %d bytes are a receipt", n, len(raw))
+		}
+	}
+	if _, err := proof.DecodeReceipt(append(raw, 0)); err == nil {
+		t.Error("a byte too many is read")
+	}
+}

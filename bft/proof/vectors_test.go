@@ -305,6 +305,7 @@ func receiptVectors(t *testing.T) []vector {
 		Name: "a receipt that a quorum vouches for",
 		Input: in{"genesis": genesis(4).Digest().String(), "index": num(r.Index), "count": num(r.Count), "path": path,
 			"headers": headers, "attestations": votes},
-		Bytes: map[string]string{"leaf": hexed(r.Result.Leaf()), "root": r.Headers[0].Results.String()},
+		Bytes: map[string]string{"leaf": hexed(r.Result.Leaf()), "root": r.Headers[0].Results.String(),
+			"receipt": hexed(proof.EncodeReceipt(r))},
 	}}
 }

@@ -170,7 +170,9 @@ const vectors = {
     const chain = i.headers.map(h => read(header, h)), said = i.attestations.map(a => read(messages[16], read(detached, a).signed));
     chain.slice(1).forEach((h, n) => same('parent', headerDigest(chain[n]), h.parent)), same('results', b.root, chain[0].results);
     said.forEach(a => same('attested', headerDigest(chain.find(h => h.seq === a.seq)), a.header_digest));
-    return { root: root(i.count, climb(H('quorate/merkle/leaf/1', b.leaf), Number(i.index), Number(i.count), i.path)) };
+    const file = [i.path, i.headers, i.attestations].map(all => u32.put(all.length) + all.join(''));
+    return { root: root(i.count, climb(H('quorate/merkle/leaf/1', b.leaf), Number(i.index), Number(i.count), i.path)),
+      receipt: hex('quorate/receipt', 'ascii') + '01' + b.leaf + u32.put(i.index) + u32.put(i.count) + file.join('') };
   },
   messages: (i, b) => {
     const m = read(messages[i.kind], b.signed), more = { ...m, ...attachments[i.kind] && read(attachments[i.kind], b.attached) };
