@@ -85,7 +85,7 @@ func (a *app) root() *cobra.Command {
 	byPurpose(root, "A network on this machine", a.testnetCommand())
 	byPurpose(root, "A node on a host of its own", a.initCommand(), a.startCommand(), a.configCommand())
 	byPurpose(root, "Clients", a.txCommand(), a.getCommand(), a.scanCommand(), a.keysCommand())
-	byPurpose(root, "What nodes know, and whether it is true", a.statusCommand(), a.blockCommand(), a.traceCommand(), a.evidenceCommand(), a.auditCommand())
+	byPurpose(root, "What nodes know, and whether it is true", a.statusCommand(), a.blockCommand(), a.traceCommand(), a.evidenceCommand(), a.receiptCommand(), a.auditCommand())
 	byPurpose(root, "Load and faults", a.benchCommand(), a.simCommand())
 	byPurpose(root, "This program", a.versionCommand(), a.completionCommand(), helpCommand(root))
 	root.Long = `A Byzantine fault-tolerant replicated state machine.

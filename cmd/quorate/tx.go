@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -27,6 +26,8 @@ type txFlags struct {
 	last  uint64 // 0: lastAhead of what the network has executed
 	hex   bool
 	set   *pflag.FlagSet
+
+	receipt receiptFlag // of commands that submit as well
 }
 
 // lastAhead is until when a transaction may be executed, in slots from now: minutes at full load, hours otherwise.
@@ -80,6 +81,7 @@ func (a *app) txCommand() *cobra.Command {
 			return t.run(ctx, o.build(raw), wait)
 		})
 		t.add(cmd)
+		t.receipt.add(cmd.Flags())
 		addWait(cmd, &wait)
 		tx.AddCommand(cmd)
 	}
@@ -118,17 +120,17 @@ func (t *txFlags) request(key crypto.PrivateKey, chain crypto.Digest, nonce, las
 // run signs and submits, and prints what became of it.
 func (t *txFlags) run(ctx context.Context, operation []byte, wait string) error {
 	o, err := t.execute(ctx, operation, wait)
-	if err != nil {
+	if err != nil && o.Status == 0 {
 		return err
 	}
-	return t.app.showOutcome(o)
+	return errors.Join(t.app.showOutcome(o), err) // decided, though there may be no receipt
 }
 
 // execute signs an operation and submits it. Without a nonce of the user's it finds one that the network takes: a
 // transaction that is refused for its nonce was not executed, so another may stand in for it.
 func (t *txFlags) execute(ctx context.Context, operation []byte, wait string) (client.Outcome, error) {
 	var none client.Outcome
-	if err := errors.Join(t.check(), checkWait(wait)); err != nil {
+	if err := errors.Join(t.check(), checkWait(wait), t.receipt.check(wait)); err != nil {
 		return none, err
 	}
 	if err := (kv.Machine{}).Check(operation); err != nil {
@@ -171,6 +173,9 @@ func (t *txFlags) execute(ctx context.Context, operation []byte, wait string) (c
 		}
 		o, err := submit(ctx, c, q, wait)
 		var refused *client.Refused
+		if err == nil {
+			return o, t.receipt.save(ctx, c, o)
+		}
 		if t.nonce != 0 || !errors.As(err, &refused) {
 			return o, outcomeError(err)
 		}
@@ -312,17 +317,7 @@ func (t *txFlags) sign(ctx context.Context, operation []byte, out string) error 
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already: choose another --out", out)
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := f.Write(q.Bytes()); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Close(); err != nil {
+	if err := writeNew(out, "--out", q.Bytes()); err != nil {
 		return err
 	}
 	return t.app.writeFields([]field{{"id", q.ID().String()}, {"nonce", strconv.FormatUint(nonce, 10)}, {"last", strconv.FormatUint(last, 10)}})
@@ -331,9 +326,13 @@ func (t *txFlags) sign(ctx context.Context, operation []byte, out string) error 
 func (a *app) txSubmitCommand() *cobra.Command {
 	t := target{app: a}
 	var wait string
+	var receipt receiptFlag
 	cmd := a.command("submit FILE…", "Submit signed transactions unchanged", "  quorate tx submit tx.bin --node 2", cobra.MinimumNArgs(1), func(ctx context.Context, args []string) error {
-		if err := checkWait(wait); err != nil {
+		if err := errors.Join(checkWait(wait), receipt.check(wait)); err != nil {
 			return err
+		}
+		if receipt.path != "" && len(args) > 1 {
+			return fail(exitUsage, "--receipt is of one transaction, and there are %d files", len(args))
 		}
 		var all []*message.Request // before the first is sent
 		for _, path := range args {
@@ -354,13 +353,14 @@ func (a *app) txSubmitCommand() *cobra.Command {
 		defer c.Close()
 		var errs []error
 		for _, q := range all {
-			if err := t.submitOne(ctx, c, q, wait); err != nil {
+			if err := t.submitOne(ctx, c, q, wait, &receipt); err != nil {
 				errs = append(errs, err)
 			}
 		}
 		return errors.Join(errs...)
 	})
 	t.addNode(cmd.Flags())
+	receipt.add(cmd.Flags())
 	addWait(cmd, &wait)
 	return cmd
 }
@@ -378,23 +378,27 @@ func readRequest(path string) (*message.Request, error) {
 	return q, nil
 }
 
-func (t *target) submitOne(ctx context.Context, c *client.Client, q *message.Request, wait string) error {
+func (t *target) submitOne(ctx context.Context, c *client.Client, q *message.Request, wait string, receipt *receiptFlag) error {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	o, err := submit(ctx, c, q, wait)
 	if err != nil {
 		return outcomeError(err)
 	}
-	return t.app.showOutcome(o)
+	return errors.Join(t.app.showOutcome(o), receipt.save(ctx, c, o))
 }
 
 func (a *app) txShowCommand() *cobra.Command {
 	t := target{app: a}
+	var receipt receiptFlag
 	cmd := a.command("show ID", "Show what became of a transaction",
 		"  quorate tx show 8d0f…e2    the id, all 64 digits, as tx put prints it\n  quorate tx show 8d0f…e2 --node 2", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
 			var id crypto.Digest
 			if err := id.UnmarshalText([]byte(args[0])); err != nil {
 				return fail(exitUsage, "id %q: %w", args[0], err)
+			}
+			if err := receipt.check(""); err != nil {
+				return err
 			}
 			n, err := t.find()
 			if err != nil {
@@ -402,7 +406,7 @@ func (a *app) txShowCommand() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(ctx, t.timeout)
 			defer cancel()
-			if n.fixed {
+			if n.fixed && receipt.path == "" {
 				return t.showWords(ctx, n, "/tx/"+id.String(), "id", "seq", "index", "status", "code", "result")
 			}
 			c, err := n.client()
@@ -414,8 +418,9 @@ func (a *app) txShowCommand() *cobra.Command {
 			if err != nil {
 				return t.readError(ctx, n, err)
 			}
-			return a.writeOutcome(o)
+			return errors.Join(a.writeOutcome(o), receipt.save(ctx, c, o))
 		})
 	t.addNode(cmd.Flags())
+	receipt.add(cmd.Flags())
 	return cmd
 }
