@@ -151,6 +151,7 @@ func (s *service) routes() http.Handler {
 			return refuse(reason.Internal, errInternal).Connect()
 		}))
 	mux.Handle(path, s.bounded(rpc))
+	mux.Handle(quoratev1connect.NodeServiceSubmitStreamProcedure, s.unbounded(rpc))
 	plain := http.NewServeMux()
 	plain.HandleFunc("GET /healthz", s.healthz)
 	plain.HandleFunc("GET /readyz", s.readyz)

@@ -17,20 +17,22 @@ import (
 
 // Submit hands in a transaction, and by default waits until a quorum vouches for what became of it.
 func (s *service) Submit(ctx context.Context, call *connect.Request[quoratev1.SubmitRequest]) (*connect.Response[quoratev1.SubmitResponse], error) {
-	var answer *quoratev1.SubmitResponse
-	var e *reason.Error
-	switch wait := call.Msg.GetWait(); wait {
-	case quoratev1.Wait_WAIT_UNSPECIFIED, quoratev1.Wait_WAIT_COMMITTED:
-		answer, e = s.commit(ctx, call.Peer().Addr, call.Msg.GetTransaction())
-	case quoratev1.Wait_WAIT_ACCEPTED:
-		answer, e = s.accept(ctx, call.Peer().Addr, call.Msg.GetTransaction())
-	default:
-		e = refuse(reason.BadParameters, fmt.Errorf("wait: %d is none", wait))
-	}
+	answer, e := s.submit(ctx, call.Peer().Addr, call.Msg)
 	if e != nil {
 		return nil, e.Connect()
 	}
 	return connect.NewResponse(answer), nil
+}
+
+func (s *service) submit(ctx context.Context, peer string, m *quoratev1.SubmitRequest) (*quoratev1.SubmitResponse, *reason.Error) {
+	switch wait := m.GetWait(); wait {
+	case quoratev1.Wait_WAIT_UNSPECIFIED, quoratev1.Wait_WAIT_COMMITTED:
+		return s.commit(ctx, peer, m.GetTransaction())
+	case quoratev1.Wait_WAIT_ACCEPTED:
+		return s.accept(ctx, peer, m.GetTransaction())
+	default:
+		return nil, refuse(reason.BadParameters, fmt.Errorf("wait: %d is none", wait))
+	}
 }
 
 var errManyWaiting = errors.New("too many calls wait for a transaction here: retry later, or elsewhere")

@@ -289,6 +289,201 @@ func (x *SubmitResponse) GetReceipt() *Receipt {
 	return nil
 }
 
+type SubmitStreamRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tag           uint64                 `protobuf:"varint,1,opt,name=tag,proto3" json:"tag,omitempty"` // the caller's, to know the answer by
+	Request       *SubmitRequest         `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitStreamRequest) Reset() {
+	*x = SubmitStreamRequest{}
+	mi := &file_quorate_v1_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitStreamRequest) ProtoMessage() {}
+
+func (x *SubmitStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitStreamRequest.ProtoReflect.Descriptor instead.
+func (*SubmitStreamRequest) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SubmitStreamRequest) GetTag() uint64 {
+	if x != nil {
+		return x.Tag
+	}
+	return 0
+}
+
+func (x *SubmitStreamRequest) GetRequest() *SubmitRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+type SubmitStreamResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Tag   uint64                 `protobuf:"varint,1,opt,name=tag,proto3" json:"tag,omitempty"`
+	// Types that are valid to be assigned to Answer:
+	//
+	//	*SubmitStreamResponse_Response
+	//	*SubmitStreamResponse_Refusal
+	Answer        isSubmitStreamResponse_Answer `protobuf_oneof:"answer"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitStreamResponse) Reset() {
+	*x = SubmitStreamResponse{}
+	mi := &file_quorate_v1_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitStreamResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitStreamResponse) ProtoMessage() {}
+
+func (x *SubmitStreamResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitStreamResponse.ProtoReflect.Descriptor instead.
+func (*SubmitStreamResponse) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SubmitStreamResponse) GetTag() uint64 {
+	if x != nil {
+		return x.Tag
+	}
+	return 0
+}
+
+func (x *SubmitStreamResponse) GetAnswer() isSubmitStreamResponse_Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *SubmitStreamResponse) GetResponse() *SubmitResponse {
+	if x != nil {
+		if x, ok := x.Answer.(*SubmitStreamResponse_Response); ok {
+			return x.Response
+		}
+	}
+	return nil
+}
+
+func (x *SubmitStreamResponse) GetRefusal() *Refusal {
+	if x != nil {
+		if x, ok := x.Answer.(*SubmitStreamResponse_Refusal); ok {
+			return x.Refusal
+		}
+	}
+	return nil
+}
+
+type isSubmitStreamResponse_Answer interface {
+	isSubmitStreamResponse_Answer()
+}
+
+type SubmitStreamResponse_Response struct {
+	Response *SubmitResponse `protobuf:"bytes,2,opt,name=response,proto3,oneof"`
+}
+
+type SubmitStreamResponse_Refusal struct {
+	Refusal *Refusal `protobuf:"bytes,3,opt,name=refusal,proto3,oneof"`
+}
+
+func (*SubmitStreamResponse_Response) isSubmitStreamResponse_Answer() {}
+
+func (*SubmitStreamResponse_Refusal) isSubmitStreamResponse_Answer() {}
+
+// Refusal is what Submit alone would answer as an error.
+type Refusal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // as in `quorate-reason`
+	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusal) Reset() {
+	*x = Refusal{}
+	mi := &file_quorate_v1_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusal) ProtoMessage() {}
+
+func (x *Refusal) ProtoReflect() protoreflect.Message {
+	mi := &file_quorate_v1_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
+func (*Refusal) Descriptor() ([]byte, []int) {
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Refusal) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Refusal) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 type GetTransactionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -298,7 +493,7 @@ type GetTransactionRequest struct {
 
 func (x *GetTransactionRequest) Reset() {
 	*x = GetTransactionRequest{}
-	mi := &file_quorate_v1_service_proto_msgTypes[2]
+	mi := &file_quorate_v1_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -310,7 +505,7 @@ func (x *GetTransactionRequest) String() string {
 func (*GetTransactionRequest) ProtoMessage() {}
 
 func (x *GetTransactionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[2]
+	mi := &file_quorate_v1_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -323,7 +518,7 @@ func (x *GetTransactionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransactionRequest.ProtoReflect.Descriptor instead.
 func (*GetTransactionRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{2}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetTransactionRequest) GetId() []byte {
@@ -348,7 +543,7 @@ type GetTransactionResponse struct {
 
 func (x *GetTransactionResponse) Reset() {
 	*x = GetTransactionResponse{}
-	mi := &file_quorate_v1_service_proto_msgTypes[3]
+	mi := &file_quorate_v1_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +555,7 @@ func (x *GetTransactionResponse) String() string {
 func (*GetTransactionResponse) ProtoMessage() {}
 
 func (x *GetTransactionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[3]
+	mi := &file_quorate_v1_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +568,7 @@ func (x *GetTransactionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransactionResponse.ProtoReflect.Descriptor instead.
 func (*GetTransactionResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{3}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetTransactionResponse) GetId() []byte {
@@ -439,7 +634,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_quorate_v1_service_proto_msgTypes[4]
+	mi := &file_quorate_v1_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +646,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[4]
+	mi := &file_quorate_v1_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +659,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{4}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Result) GetId() []byte {
@@ -514,7 +709,7 @@ type Signed struct {
 
 func (x *Signed) Reset() {
 	*x = Signed{}
-	mi := &file_quorate_v1_service_proto_msgTypes[5]
+	mi := &file_quorate_v1_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +721,7 @@ func (x *Signed) String() string {
 func (*Signed) ProtoMessage() {}
 
 func (x *Signed) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[5]
+	mi := &file_quorate_v1_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +734,7 @@ func (x *Signed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signed.ProtoReflect.Descriptor instead.
 func (*Signed) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{5}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Signed) GetMember() uint32 {
@@ -578,7 +773,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_quorate_v1_service_proto_msgTypes[6]
+	mi := &file_quorate_v1_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +785,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[6]
+	mi := &file_quorate_v1_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +798,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{6}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Receipt) GetResult() *Result {
@@ -657,7 +852,7 @@ type GetBlockRequest struct {
 
 func (x *GetBlockRequest) Reset() {
 	*x = GetBlockRequest{}
-	mi := &file_quorate_v1_service_proto_msgTypes[7]
+	mi := &file_quorate_v1_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +864,7 @@ func (x *GetBlockRequest) String() string {
 func (*GetBlockRequest) ProtoMessage() {}
 
 func (x *GetBlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[7]
+	mi := &file_quorate_v1_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +877,7 @@ func (x *GetBlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlockRequest.ProtoReflect.Descriptor instead.
 func (*GetBlockRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{7}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetBlockRequest) GetSeq() uint64 {
@@ -702,7 +897,7 @@ type BlockTransaction struct {
 
 func (x *BlockTransaction) Reset() {
 	*x = BlockTransaction{}
-	mi := &file_quorate_v1_service_proto_msgTypes[8]
+	mi := &file_quorate_v1_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +909,7 @@ func (x *BlockTransaction) String() string {
 func (*BlockTransaction) ProtoMessage() {}
 
 func (x *BlockTransaction) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[8]
+	mi := &file_quorate_v1_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +922,7 @@ func (x *BlockTransaction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockTransaction.ProtoReflect.Descriptor instead.
 func (*BlockTransaction) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{8}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BlockTransaction) GetTransaction() []byte {
@@ -758,7 +953,7 @@ type GetBlockResponse struct {
 
 func (x *GetBlockResponse) Reset() {
 	*x = GetBlockResponse{}
-	mi := &file_quorate_v1_service_proto_msgTypes[9]
+	mi := &file_quorate_v1_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -770,7 +965,7 @@ func (x *GetBlockResponse) String() string {
 func (*GetBlockResponse) ProtoMessage() {}
 
 func (x *GetBlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[9]
+	mi := &file_quorate_v1_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -783,7 +978,7 @@ func (x *GetBlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlockResponse.ProtoReflect.Descriptor instead.
 func (*GetBlockResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{9}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetBlockResponse) GetHeader() []byte {
@@ -838,7 +1033,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_quorate_v1_service_proto_msgTypes[10]
+	mi := &file_quorate_v1_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1045,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[10]
+	mi := &file_quorate_v1_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1058,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{10}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReadRequest) GetQuery() []byte {
@@ -890,7 +1085,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_quorate_v1_service_proto_msgTypes[11]
+	mi := &file_quorate_v1_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1097,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[11]
+	mi := &file_quorate_v1_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1110,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{11}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReadResponse) GetAnswer() []byte {
@@ -944,7 +1139,7 @@ type ScanRequest struct {
 
 func (x *ScanRequest) Reset() {
 	*x = ScanRequest{}
-	mi := &file_quorate_v1_service_proto_msgTypes[12]
+	mi := &file_quorate_v1_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +1151,7 @@ func (x *ScanRequest) String() string {
 func (*ScanRequest) ProtoMessage() {}
 
 func (x *ScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[12]
+	mi := &file_quorate_v1_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +1164,7 @@ func (x *ScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRequest.ProtoReflect.Descriptor instead.
 func (*ScanRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{12}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ScanRequest) GetPrefix() []byte {
@@ -1010,7 +1205,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_quorate_v1_service_proto_msgTypes[13]
+	mi := &file_quorate_v1_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1217,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[13]
+	mi := &file_quorate_v1_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1230,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{13}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Entry) GetKey() []byte {
@@ -1063,7 +1258,7 @@ type ScanResponse struct {
 
 func (x *ScanResponse) Reset() {
 	*x = ScanResponse{}
-	mi := &file_quorate_v1_service_proto_msgTypes[14]
+	mi := &file_quorate_v1_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1270,7 @@ func (x *ScanResponse) String() string {
 func (*ScanResponse) ProtoMessage() {}
 
 func (x *ScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[14]
+	mi := &file_quorate_v1_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1283,7 @@ func (x *ScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanResponse.ProtoReflect.Descriptor instead.
 func (*ScanResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{14}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ScanResponse) GetEntries() []*Entry {
@@ -1121,7 +1316,7 @@ type GetReceiptRequest struct {
 
 func (x *GetReceiptRequest) Reset() {
 	*x = GetReceiptRequest{}
-	mi := &file_quorate_v1_service_proto_msgTypes[15]
+	mi := &file_quorate_v1_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1328,7 @@ func (x *GetReceiptRequest) String() string {
 func (*GetReceiptRequest) ProtoMessage() {}
 
 func (x *GetReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[15]
+	mi := &file_quorate_v1_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1341,7 @@ func (x *GetReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceiptRequest.ProtoReflect.Descriptor instead.
 func (*GetReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{15}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetReceiptRequest) GetId() []byte {
@@ -1165,7 +1360,7 @@ type GetReceiptResponse struct {
 
 func (x *GetReceiptResponse) Reset() {
 	*x = GetReceiptResponse{}
-	mi := &file_quorate_v1_service_proto_msgTypes[16]
+	mi := &file_quorate_v1_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1372,7 @@ func (x *GetReceiptResponse) String() string {
 func (*GetReceiptResponse) ProtoMessage() {}
 
 func (x *GetReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[16]
+	mi := &file_quorate_v1_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1385,7 @@ func (x *GetReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceiptResponse.ProtoReflect.Descriptor instead.
 func (*GetReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{16}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetReceiptResponse) GetReceipt() *Receipt {
@@ -1208,7 +1403,7 @@ type ListEvidenceRequest struct {
 
 func (x *ListEvidenceRequest) Reset() {
 	*x = ListEvidenceRequest{}
-	mi := &file_quorate_v1_service_proto_msgTypes[17]
+	mi := &file_quorate_v1_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1415,7 @@ func (x *ListEvidenceRequest) String() string {
 func (*ListEvidenceRequest) ProtoMessage() {}
 
 func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[17]
+	mi := &file_quorate_v1_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1428,7 @@ func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{17}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{20}
 }
 
 type ListEvidenceResponse struct {
@@ -1245,7 +1440,7 @@ type ListEvidenceResponse struct {
 
 func (x *ListEvidenceResponse) Reset() {
 	*x = ListEvidenceResponse{}
-	mi := &file_quorate_v1_service_proto_msgTypes[18]
+	mi := &file_quorate_v1_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1452,7 @@ func (x *ListEvidenceResponse) String() string {
 func (*ListEvidenceResponse) ProtoMessage() {}
 
 func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[18]
+	mi := &file_quorate_v1_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1465,7 @@ func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{18}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListEvidenceResponse) GetEvidence() []*Evidence {
@@ -1296,7 +1491,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_quorate_v1_service_proto_msgTypes[19]
+	mi := &file_quorate_v1_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1503,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[19]
+	mi := &file_quorate_v1_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1516,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{19}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Evidence) GetId() []byte {
@@ -1383,7 +1578,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_quorate_v1_service_proto_msgTypes[20]
+	mi := &file_quorate_v1_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1395,7 +1590,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[20]
+	mi := &file_quorate_v1_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1408,7 +1603,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{20}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchRequest) GetAfter() uint64 {
@@ -1437,7 +1632,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_quorate_v1_service_proto_msgTypes[21]
+	mi := &file_quorate_v1_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1644,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[21]
+	mi := &file_quorate_v1_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1657,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{21}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WatchResponse) GetEvent() isWatchResponse_Event {
@@ -1594,7 +1789,7 @@ type CommittedEvent struct {
 
 func (x *CommittedEvent) Reset() {
 	*x = CommittedEvent{}
-	mi := &file_quorate_v1_service_proto_msgTypes[22]
+	mi := &file_quorate_v1_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1801,7 @@ func (x *CommittedEvent) String() string {
 func (*CommittedEvent) ProtoMessage() {}
 
 func (x *CommittedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[22]
+	mi := &file_quorate_v1_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1814,7 @@ func (x *CommittedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommittedEvent.ProtoReflect.Descriptor instead.
 func (*CommittedEvent) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{22}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CommittedEvent) GetSeq() uint64 {
@@ -1661,7 +1856,7 @@ type ViewEvent struct {
 
 func (x *ViewEvent) Reset() {
 	*x = ViewEvent{}
-	mi := &file_quorate_v1_service_proto_msgTypes[23]
+	mi := &file_quorate_v1_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1868,7 @@ func (x *ViewEvent) String() string {
 func (*ViewEvent) ProtoMessage() {}
 
 func (x *ViewEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[23]
+	mi := &file_quorate_v1_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +1881,7 @@ func (x *ViewEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewEvent.ProtoReflect.Descriptor instead.
 func (*ViewEvent) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{23}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ViewEvent) GetView() uint64 {
@@ -1713,7 +1908,7 @@ type EpochEvent struct {
 
 func (x *EpochEvent) Reset() {
 	*x = EpochEvent{}
-	mi := &file_quorate_v1_service_proto_msgTypes[24]
+	mi := &file_quorate_v1_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +1920,7 @@ func (x *EpochEvent) String() string {
 func (*EpochEvent) ProtoMessage() {}
 
 func (x *EpochEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[24]
+	mi := &file_quorate_v1_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +1933,7 @@ func (x *EpochEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochEvent.ProtoReflect.Descriptor instead.
 func (*EpochEvent) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{24}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *EpochEvent) GetEpoch() uint64 {
@@ -1758,7 +1953,7 @@ type CheckpointEvent struct {
 
 func (x *CheckpointEvent) Reset() {
 	*x = CheckpointEvent{}
-	mi := &file_quorate_v1_service_proto_msgTypes[25]
+	mi := &file_quorate_v1_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +1965,7 @@ func (x *CheckpointEvent) String() string {
 func (*CheckpointEvent) ProtoMessage() {}
 
 func (x *CheckpointEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[25]
+	mi := &file_quorate_v1_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +1978,7 @@ func (x *CheckpointEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckpointEvent.ProtoReflect.Descriptor instead.
 func (*CheckpointEvent) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{25}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CheckpointEvent) GetSeq() uint64 {
@@ -1803,7 +1998,7 @@ type EvidenceEvent struct {
 
 func (x *EvidenceEvent) Reset() {
 	*x = EvidenceEvent{}
-	mi := &file_quorate_v1_service_proto_msgTypes[26]
+	mi := &file_quorate_v1_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +2010,7 @@ func (x *EvidenceEvent) String() string {
 func (*EvidenceEvent) ProtoMessage() {}
 
 func (x *EvidenceEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[26]
+	mi := &file_quorate_v1_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +2023,7 @@ func (x *EvidenceEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvidenceEvent.ProtoReflect.Descriptor instead.
 func (*EvidenceEvent) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{26}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *EvidenceEvent) GetCount() uint32 {
@@ -1849,7 +2044,7 @@ type ReadyEvent struct {
 
 func (x *ReadyEvent) Reset() {
 	*x = ReadyEvent{}
-	mi := &file_quorate_v1_service_proto_msgTypes[27]
+	mi := &file_quorate_v1_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +2056,7 @@ func (x *ReadyEvent) String() string {
 func (*ReadyEvent) ProtoMessage() {}
 
 func (x *ReadyEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[27]
+	mi := &file_quorate_v1_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +2069,7 @@ func (x *ReadyEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadyEvent.ProtoReflect.Descriptor instead.
 func (*ReadyEvent) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{27}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReadyEvent) GetReady() bool {
@@ -1901,7 +2096,7 @@ type FaultEvent struct {
 
 func (x *FaultEvent) Reset() {
 	*x = FaultEvent{}
-	mi := &file_quorate_v1_service_proto_msgTypes[28]
+	mi := &file_quorate_v1_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2108,7 @@ func (x *FaultEvent) String() string {
 func (*FaultEvent) ProtoMessage() {}
 
 func (x *FaultEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_quorate_v1_service_proto_msgTypes[28]
+	mi := &file_quorate_v1_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2121,7 @@ func (x *FaultEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FaultEvent.ProtoReflect.Descriptor instead.
 func (*FaultEvent) Descriptor() ([]byte, []int) {
-	return file_quorate_v1_service_proto_rawDescGZIP(), []int{28}
+	return file_quorate_v1_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FaultEvent) GetWhy() string {
@@ -1952,7 +2147,18 @@ const file_quorate_v1_service_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\x0e2\x12.quorate.v1.StatusR\x06status\x12\x12\n" +
 	"\x04code\x18\x05 \x01(\rR\x04code\x12\x16\n" +
 	"\x06result\x18\x06 \x01(\fR\x06result\x12-\n" +
-	"\areceipt\x18\a \x01(\v2\x13.quorate.v1.ReceiptR\areceipt\"'\n" +
+	"\areceipt\x18\a \x01(\v2\x13.quorate.v1.ReceiptR\areceipt\"\\\n" +
+	"\x13SubmitStreamRequest\x12\x10\n" +
+	"\x03tag\x18\x01 \x01(\x04R\x03tag\x123\n" +
+	"\arequest\x18\x02 \x01(\v2\x19.quorate.v1.SubmitRequestR\arequest\"\x9d\x01\n" +
+	"\x14SubmitStreamResponse\x12\x10\n" +
+	"\x03tag\x18\x01 \x01(\x04R\x03tag\x128\n" +
+	"\bresponse\x18\x02 \x01(\v2\x1a.quorate.v1.SubmitResponseH\x00R\bresponse\x12/\n" +
+	"\arefusal\x18\x03 \x01(\v2\x13.quorate.v1.RefusalH\x00R\arefusalB\b\n" +
+	"\x06answer\";\n" +
+	"\aRefusal\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"'\n" +
 	"\x15GetTransactionRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\"\xd7\x01\n" +
 	"\x16GetTransactionResponse\x12\x0e\n" +
@@ -2078,9 +2284,10 @@ const file_quorate_v1_service_proto_rawDesc = "" +
 	"\x16STATUS_DECIDED_EARLIER\x10\x06\x12\x1c\n" +
 	"\x18STATUS_NONCE_TOO_DISTANT\x10\a\x12\x1b\n" +
 	"\x17STATUS_LAST_TOO_DISTANT\x10\b\x12\x12\n" +
-	"\x0eSTATUS_INVALID\x10\t2\xe7\x04\n" +
+	"\x0eSTATUS_INVALID\x10\t2\xbe\x05\n" +
 	"\vNodeService\x12D\n" +
-	"\x06Submit\x12\x19.quorate.v1.SubmitRequest\x1a\x1a.quorate.v1.SubmitResponse\"\x03\x90\x02\x02\x12\\\n" +
+	"\x06Submit\x12\x19.quorate.v1.SubmitRequest\x1a\x1a.quorate.v1.SubmitResponse\"\x03\x90\x02\x02\x12U\n" +
+	"\fSubmitStream\x12\x1f.quorate.v1.SubmitStreamRequest\x1a .quorate.v1.SubmitStreamResponse(\x010\x01\x12\\\n" +
 	"\x0eGetTransaction\x12!.quorate.v1.GetTransactionRequest\x1a\".quorate.v1.GetTransactionResponse\"\x03\x90\x02\x01\x12J\n" +
 	"\bGetBlock\x12\x1b.quorate.v1.GetBlockRequest\x1a\x1c.quorate.v1.GetBlockResponse\"\x03\x90\x02\x01\x12P\n" +
 	"\n" +
@@ -2103,86 +2310,94 @@ func file_quorate_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_quorate_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_quorate_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_quorate_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_quorate_v1_service_proto_goTypes = []any{
 	(Wait)(0),                      // 0: quorate.v1.Wait
 	(Status)(0),                    // 1: quorate.v1.Status
 	(*SubmitRequest)(nil),          // 2: quorate.v1.SubmitRequest
 	(*SubmitResponse)(nil),         // 3: quorate.v1.SubmitResponse
-	(*GetTransactionRequest)(nil),  // 4: quorate.v1.GetTransactionRequest
-	(*GetTransactionResponse)(nil), // 5: quorate.v1.GetTransactionResponse
-	(*Result)(nil),                 // 6: quorate.v1.Result
-	(*Signed)(nil),                 // 7: quorate.v1.Signed
-	(*Receipt)(nil),                // 8: quorate.v1.Receipt
-	(*GetBlockRequest)(nil),        // 9: quorate.v1.GetBlockRequest
-	(*BlockTransaction)(nil),       // 10: quorate.v1.BlockTransaction
-	(*GetBlockResponse)(nil),       // 11: quorate.v1.GetBlockResponse
-	(*ReadRequest)(nil),            // 12: quorate.v1.ReadRequest
-	(*ReadResponse)(nil),           // 13: quorate.v1.ReadResponse
-	(*ScanRequest)(nil),            // 14: quorate.v1.ScanRequest
-	(*Entry)(nil),                  // 15: quorate.v1.Entry
-	(*ScanResponse)(nil),           // 16: quorate.v1.ScanResponse
-	(*GetReceiptRequest)(nil),      // 17: quorate.v1.GetReceiptRequest
-	(*GetReceiptResponse)(nil),     // 18: quorate.v1.GetReceiptResponse
-	(*ListEvidenceRequest)(nil),    // 19: quorate.v1.ListEvidenceRequest
-	(*ListEvidenceResponse)(nil),   // 20: quorate.v1.ListEvidenceResponse
-	(*Evidence)(nil),               // 21: quorate.v1.Evidence
-	(*WatchRequest)(nil),           // 22: quorate.v1.WatchRequest
-	(*WatchResponse)(nil),          // 23: quorate.v1.WatchResponse
-	(*CommittedEvent)(nil),         // 24: quorate.v1.CommittedEvent
-	(*ViewEvent)(nil),              // 25: quorate.v1.ViewEvent
-	(*EpochEvent)(nil),             // 26: quorate.v1.EpochEvent
-	(*CheckpointEvent)(nil),        // 27: quorate.v1.CheckpointEvent
-	(*EvidenceEvent)(nil),          // 28: quorate.v1.EvidenceEvent
-	(*ReadyEvent)(nil),             // 29: quorate.v1.ReadyEvent
-	(*FaultEvent)(nil),             // 30: quorate.v1.FaultEvent
+	(*SubmitStreamRequest)(nil),    // 4: quorate.v1.SubmitStreamRequest
+	(*SubmitStreamResponse)(nil),   // 5: quorate.v1.SubmitStreamResponse
+	(*Refusal)(nil),                // 6: quorate.v1.Refusal
+	(*GetTransactionRequest)(nil),  // 7: quorate.v1.GetTransactionRequest
+	(*GetTransactionResponse)(nil), // 8: quorate.v1.GetTransactionResponse
+	(*Result)(nil),                 // 9: quorate.v1.Result
+	(*Signed)(nil),                 // 10: quorate.v1.Signed
+	(*Receipt)(nil),                // 11: quorate.v1.Receipt
+	(*GetBlockRequest)(nil),        // 12: quorate.v1.GetBlockRequest
+	(*BlockTransaction)(nil),       // 13: quorate.v1.BlockTransaction
+	(*GetBlockResponse)(nil),       // 14: quorate.v1.GetBlockResponse
+	(*ReadRequest)(nil),            // 15: quorate.v1.ReadRequest
+	(*ReadResponse)(nil),           // 16: quorate.v1.ReadResponse
+	(*ScanRequest)(nil),            // 17: quorate.v1.ScanRequest
+	(*Entry)(nil),                  // 18: quorate.v1.Entry
+	(*ScanResponse)(nil),           // 19: quorate.v1.ScanResponse
+	(*GetReceiptRequest)(nil),      // 20: quorate.v1.GetReceiptRequest
+	(*GetReceiptResponse)(nil),     // 21: quorate.v1.GetReceiptResponse
+	(*ListEvidenceRequest)(nil),    // 22: quorate.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),   // 23: quorate.v1.ListEvidenceResponse
+	(*Evidence)(nil),               // 24: quorate.v1.Evidence
+	(*WatchRequest)(nil),           // 25: quorate.v1.WatchRequest
+	(*WatchResponse)(nil),          // 26: quorate.v1.WatchResponse
+	(*CommittedEvent)(nil),         // 27: quorate.v1.CommittedEvent
+	(*ViewEvent)(nil),              // 28: quorate.v1.ViewEvent
+	(*EpochEvent)(nil),             // 29: quorate.v1.EpochEvent
+	(*CheckpointEvent)(nil),        // 30: quorate.v1.CheckpointEvent
+	(*EvidenceEvent)(nil),          // 31: quorate.v1.EvidenceEvent
+	(*ReadyEvent)(nil),             // 32: quorate.v1.ReadyEvent
+	(*FaultEvent)(nil),             // 33: quorate.v1.FaultEvent
 }
 var file_quorate_v1_service_proto_depIdxs = []int32{
 	0,  // 0: quorate.v1.SubmitRequest.wait:type_name -> quorate.v1.Wait
 	1,  // 1: quorate.v1.SubmitResponse.status:type_name -> quorate.v1.Status
-	8,  // 2: quorate.v1.SubmitResponse.receipt:type_name -> quorate.v1.Receipt
-	1,  // 3: quorate.v1.GetTransactionResponse.status:type_name -> quorate.v1.Status
-	8,  // 4: quorate.v1.GetTransactionResponse.receipt:type_name -> quorate.v1.Receipt
-	1,  // 5: quorate.v1.Result.status:type_name -> quorate.v1.Status
-	6,  // 6: quorate.v1.Receipt.result:type_name -> quorate.v1.Result
-	7,  // 7: quorate.v1.Receipt.attestations:type_name -> quorate.v1.Signed
-	6,  // 8: quorate.v1.BlockTransaction.result:type_name -> quorate.v1.Result
-	10, // 9: quorate.v1.GetBlockResponse.transactions:type_name -> quorate.v1.BlockTransaction
-	7,  // 10: quorate.v1.GetBlockResponse.certificate:type_name -> quorate.v1.Signed
-	7,  // 11: quorate.v1.GetBlockResponse.attestations:type_name -> quorate.v1.Signed
-	15, // 12: quorate.v1.ScanResponse.entries:type_name -> quorate.v1.Entry
-	8,  // 13: quorate.v1.GetReceiptResponse.receipt:type_name -> quorate.v1.Receipt
-	21, // 14: quorate.v1.ListEvidenceResponse.evidence:type_name -> quorate.v1.Evidence
-	7,  // 15: quorate.v1.Evidence.a:type_name -> quorate.v1.Signed
-	7,  // 16: quorate.v1.Evidence.b:type_name -> quorate.v1.Signed
-	24, // 17: quorate.v1.WatchResponse.committed:type_name -> quorate.v1.CommittedEvent
-	25, // 18: quorate.v1.WatchResponse.view:type_name -> quorate.v1.ViewEvent
-	26, // 19: quorate.v1.WatchResponse.epoch:type_name -> quorate.v1.EpochEvent
-	27, // 20: quorate.v1.WatchResponse.checkpoint:type_name -> quorate.v1.CheckpointEvent
-	28, // 21: quorate.v1.WatchResponse.evidence:type_name -> quorate.v1.EvidenceEvent
-	29, // 22: quorate.v1.WatchResponse.ready:type_name -> quorate.v1.ReadyEvent
-	30, // 23: quorate.v1.WatchResponse.fault:type_name -> quorate.v1.FaultEvent
-	2,  // 24: quorate.v1.NodeService.Submit:input_type -> quorate.v1.SubmitRequest
-	4,  // 25: quorate.v1.NodeService.GetTransaction:input_type -> quorate.v1.GetTransactionRequest
-	9,  // 26: quorate.v1.NodeService.GetBlock:input_type -> quorate.v1.GetBlockRequest
-	17, // 27: quorate.v1.NodeService.GetReceipt:input_type -> quorate.v1.GetReceiptRequest
-	12, // 28: quorate.v1.NodeService.Read:input_type -> quorate.v1.ReadRequest
-	14, // 29: quorate.v1.NodeService.Scan:input_type -> quorate.v1.ScanRequest
-	19, // 30: quorate.v1.NodeService.ListEvidence:input_type -> quorate.v1.ListEvidenceRequest
-	22, // 31: quorate.v1.NodeService.Watch:input_type -> quorate.v1.WatchRequest
-	3,  // 32: quorate.v1.NodeService.Submit:output_type -> quorate.v1.SubmitResponse
-	5,  // 33: quorate.v1.NodeService.GetTransaction:output_type -> quorate.v1.GetTransactionResponse
-	11, // 34: quorate.v1.NodeService.GetBlock:output_type -> quorate.v1.GetBlockResponse
-	18, // 35: quorate.v1.NodeService.GetReceipt:output_type -> quorate.v1.GetReceiptResponse
-	13, // 36: quorate.v1.NodeService.Read:output_type -> quorate.v1.ReadResponse
-	16, // 37: quorate.v1.NodeService.Scan:output_type -> quorate.v1.ScanResponse
-	20, // 38: quorate.v1.NodeService.ListEvidence:output_type -> quorate.v1.ListEvidenceResponse
-	23, // 39: quorate.v1.NodeService.Watch:output_type -> quorate.v1.WatchResponse
-	32, // [32:40] is the sub-list for method output_type
-	24, // [24:32] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	11, // 2: quorate.v1.SubmitResponse.receipt:type_name -> quorate.v1.Receipt
+	2,  // 3: quorate.v1.SubmitStreamRequest.request:type_name -> quorate.v1.SubmitRequest
+	3,  // 4: quorate.v1.SubmitStreamResponse.response:type_name -> quorate.v1.SubmitResponse
+	6,  // 5: quorate.v1.SubmitStreamResponse.refusal:type_name -> quorate.v1.Refusal
+	1,  // 6: quorate.v1.GetTransactionResponse.status:type_name -> quorate.v1.Status
+	11, // 7: quorate.v1.GetTransactionResponse.receipt:type_name -> quorate.v1.Receipt
+	1,  // 8: quorate.v1.Result.status:type_name -> quorate.v1.Status
+	9,  // 9: quorate.v1.Receipt.result:type_name -> quorate.v1.Result
+	10, // 10: quorate.v1.Receipt.attestations:type_name -> quorate.v1.Signed
+	9,  // 11: quorate.v1.BlockTransaction.result:type_name -> quorate.v1.Result
+	13, // 12: quorate.v1.GetBlockResponse.transactions:type_name -> quorate.v1.BlockTransaction
+	10, // 13: quorate.v1.GetBlockResponse.certificate:type_name -> quorate.v1.Signed
+	10, // 14: quorate.v1.GetBlockResponse.attestations:type_name -> quorate.v1.Signed
+	18, // 15: quorate.v1.ScanResponse.entries:type_name -> quorate.v1.Entry
+	11, // 16: quorate.v1.GetReceiptResponse.receipt:type_name -> quorate.v1.Receipt
+	24, // 17: quorate.v1.ListEvidenceResponse.evidence:type_name -> quorate.v1.Evidence
+	10, // 18: quorate.v1.Evidence.a:type_name -> quorate.v1.Signed
+	10, // 19: quorate.v1.Evidence.b:type_name -> quorate.v1.Signed
+	27, // 20: quorate.v1.WatchResponse.committed:type_name -> quorate.v1.CommittedEvent
+	28, // 21: quorate.v1.WatchResponse.view:type_name -> quorate.v1.ViewEvent
+	29, // 22: quorate.v1.WatchResponse.epoch:type_name -> quorate.v1.EpochEvent
+	30, // 23: quorate.v1.WatchResponse.checkpoint:type_name -> quorate.v1.CheckpointEvent
+	31, // 24: quorate.v1.WatchResponse.evidence:type_name -> quorate.v1.EvidenceEvent
+	32, // 25: quorate.v1.WatchResponse.ready:type_name -> quorate.v1.ReadyEvent
+	33, // 26: quorate.v1.WatchResponse.fault:type_name -> quorate.v1.FaultEvent
+	2,  // 27: quorate.v1.NodeService.Submit:input_type -> quorate.v1.SubmitRequest
+	4,  // 28: quorate.v1.NodeService.SubmitStream:input_type -> quorate.v1.SubmitStreamRequest
+	7,  // 29: quorate.v1.NodeService.GetTransaction:input_type -> quorate.v1.GetTransactionRequest
+	12, // 30: quorate.v1.NodeService.GetBlock:input_type -> quorate.v1.GetBlockRequest
+	20, // 31: quorate.v1.NodeService.GetReceipt:input_type -> quorate.v1.GetReceiptRequest
+	15, // 32: quorate.v1.NodeService.Read:input_type -> quorate.v1.ReadRequest
+	17, // 33: quorate.v1.NodeService.Scan:input_type -> quorate.v1.ScanRequest
+	22, // 34: quorate.v1.NodeService.ListEvidence:input_type -> quorate.v1.ListEvidenceRequest
+	25, // 35: quorate.v1.NodeService.Watch:input_type -> quorate.v1.WatchRequest
+	3,  // 36: quorate.v1.NodeService.Submit:output_type -> quorate.v1.SubmitResponse
+	5,  // 37: quorate.v1.NodeService.SubmitStream:output_type -> quorate.v1.SubmitStreamResponse
+	8,  // 38: quorate.v1.NodeService.GetTransaction:output_type -> quorate.v1.GetTransactionResponse
+	14, // 39: quorate.v1.NodeService.GetBlock:output_type -> quorate.v1.GetBlockResponse
+	21, // 40: quorate.v1.NodeService.GetReceipt:output_type -> quorate.v1.GetReceiptResponse
+	16, // 41: quorate.v1.NodeService.Read:output_type -> quorate.v1.ReadResponse
+	19, // 42: quorate.v1.NodeService.Scan:output_type -> quorate.v1.ScanResponse
+	23, // 43: quorate.v1.NodeService.ListEvidence:output_type -> quorate.v1.ListEvidenceResponse
+	26, // 44: quorate.v1.NodeService.Watch:output_type -> quorate.v1.WatchResponse
+	36, // [36:45] is the sub-list for method output_type
+	27, // [27:36] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_quorate_v1_service_proto_init() }
@@ -2190,10 +2405,14 @@ func file_quorate_v1_service_proto_init() {
 	if File_quorate_v1_service_proto != nil {
 		return
 	}
-	file_quorate_v1_service_proto_msgTypes[10].OneofWrappers = []any{}
-	file_quorate_v1_service_proto_msgTypes[12].OneofWrappers = []any{}
-	file_quorate_v1_service_proto_msgTypes[20].OneofWrappers = []any{}
-	file_quorate_v1_service_proto_msgTypes[21].OneofWrappers = []any{
+	file_quorate_v1_service_proto_msgTypes[3].OneofWrappers = []any{
+		(*SubmitStreamResponse_Response)(nil),
+		(*SubmitStreamResponse_Refusal)(nil),
+	}
+	file_quorate_v1_service_proto_msgTypes[13].OneofWrappers = []any{}
+	file_quorate_v1_service_proto_msgTypes[15].OneofWrappers = []any{}
+	file_quorate_v1_service_proto_msgTypes[23].OneofWrappers = []any{}
+	file_quorate_v1_service_proto_msgTypes[24].OneofWrappers = []any{
 		(*WatchResponse_Committed)(nil),
 		(*WatchResponse_View)(nil),
 		(*WatchResponse_Epoch)(nil),
@@ -2208,7 +2427,7 @@ func file_quorate_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_quorate_v1_service_proto_rawDesc), len(file_quorate_v1_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   29,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

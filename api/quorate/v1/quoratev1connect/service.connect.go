@@ -38,6 +38,9 @@ const (
 const (
 	// NodeServiceSubmitProcedure is the fully-qualified name of the NodeService's Submit RPC.
 	NodeServiceSubmitProcedure = "/quorate.v1.NodeService/Submit"
+	// NodeServiceSubmitStreamProcedure is the fully-qualified name of the NodeService's SubmitStream
+	// RPC.
+	NodeServiceSubmitStreamProcedure = "/quorate.v1.NodeService/SubmitStream"
 	// NodeServiceGetTransactionProcedure is the fully-qualified name of the NodeService's
 	// GetTransaction RPC.
 	NodeServiceGetTransactionProcedure = "/quorate.v1.NodeService/GetTransaction"
@@ -60,6 +63,10 @@ const (
 type NodeServiceClient interface {
 	// Submit hands in a transaction, as often and to as many nodes as one likes: it is executed once.
 	Submit(context.Context, *connect.Request[v1.SubmitRequest]) (*connect.Response[v1.SubmitResponse], error)
+	// SubmitStream is Submit for many transactions at once, over HTTP/2. Each is answered when there is an answer, not in order. The
+	// node reads no further while it has 256 of them in hand, and gives up a caller that does not read its answers or is silent for
+	// two minutes.
+	SubmitStream(context.Context) *connect.BidiStreamForClient[v1.SubmitStreamRequest, v1.SubmitStreamResponse]
 	// GetTransaction says what became of a transaction, as far as this node knows.
 	GetTransaction(context.Context, *connect.Request[v1.GetTransactionRequest]) (*connect.Response[v1.GetTransactionResponse], error)
 	// GetBlock is a decided block with its certificate, and what came of its transactions.
@@ -93,6 +100,12 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			baseURL+NodeServiceSubmitProcedure,
 			connect.WithSchema(nodeServiceMethods.ByName("Submit")),
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		submitStream: connect.NewClient[v1.SubmitStreamRequest, v1.SubmitStreamResponse](
+			httpClient,
+			baseURL+NodeServiceSubmitStreamProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("SubmitStream")),
 			connect.WithClientOptions(opts...),
 		),
 		getTransaction: connect.NewClient[v1.GetTransactionRequest, v1.GetTransactionResponse](
@@ -149,6 +162,7 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 // nodeServiceClient implements NodeServiceClient.
 type nodeServiceClient struct {
 	submit         *connect.Client[v1.SubmitRequest, v1.SubmitResponse]
+	submitStream   *connect.Client[v1.SubmitStreamRequest, v1.SubmitStreamResponse]
 	getTransaction *connect.Client[v1.GetTransactionRequest, v1.GetTransactionResponse]
 	getBlock       *connect.Client[v1.GetBlockRequest, v1.GetBlockResponse]
 	getReceipt     *connect.Client[v1.GetReceiptRequest, v1.GetReceiptResponse]
@@ -161,6 +175,11 @@ type nodeServiceClient struct {
 // Submit calls quorate.v1.NodeService.Submit.
 func (c *nodeServiceClient) Submit(ctx context.Context, req *connect.Request[v1.SubmitRequest]) (*connect.Response[v1.SubmitResponse], error) {
 	return c.submit.CallUnary(ctx, req)
+}
+
+// SubmitStream calls quorate.v1.NodeService.SubmitStream.
+func (c *nodeServiceClient) SubmitStream(ctx context.Context) *connect.BidiStreamForClient[v1.SubmitStreamRequest, v1.SubmitStreamResponse] {
+	return c.submitStream.CallBidiStream(ctx)
 }
 
 // GetTransaction calls quorate.v1.NodeService.GetTransaction.
@@ -202,6 +221,10 @@ func (c *nodeServiceClient) Watch(ctx context.Context, req *connect.Request[v1.W
 type NodeServiceHandler interface {
 	// Submit hands in a transaction, as often and to as many nodes as one likes: it is executed once.
 	Submit(context.Context, *connect.Request[v1.SubmitRequest]) (*connect.Response[v1.SubmitResponse], error)
+	// SubmitStream is Submit for many transactions at once, over HTTP/2. Each is answered when there is an answer, not in order. The
+	// node reads no further while it has 256 of them in hand, and gives up a caller that does not read its answers or is silent for
+	// two minutes.
+	SubmitStream(context.Context, *connect.BidiStream[v1.SubmitStreamRequest, v1.SubmitStreamResponse]) error
 	// GetTransaction says what became of a transaction, as far as this node knows.
 	GetTransaction(context.Context, *connect.Request[v1.GetTransactionRequest]) (*connect.Response[v1.GetTransactionResponse], error)
 	// GetBlock is a decided block with its certificate, and what came of its transactions.
@@ -231,6 +254,12 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		svc.Submit,
 		connect.WithSchema(nodeServiceMethods.ByName("Submit")),
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceSubmitStreamHandler := connect.NewBidiStreamHandler(
+		NodeServiceSubmitStreamProcedure,
+		svc.SubmitStream,
+		connect.WithSchema(nodeServiceMethods.ByName("SubmitStream")),
 		connect.WithHandlerOptions(opts...),
 	)
 	nodeServiceGetTransactionHandler := connect.NewUnaryHandler(
@@ -285,6 +314,8 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		switch r.URL.Path {
 		case NodeServiceSubmitProcedure:
 			nodeServiceSubmitHandler.ServeHTTP(w, r)
+		case NodeServiceSubmitStreamProcedure:
+			nodeServiceSubmitStreamHandler.ServeHTTP(w, r)
 		case NodeServiceGetTransactionProcedure:
 			nodeServiceGetTransactionHandler.ServeHTTP(w, r)
 		case NodeServiceGetBlockProcedure:
@@ -310,6 +341,10 @@ type UnimplementedNodeServiceHandler struct{}
 
 func (UnimplementedNodeServiceHandler) Submit(context.Context, *connect.Request[v1.SubmitRequest]) (*connect.Response[v1.SubmitResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("quorate.v1.NodeService.Submit is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) SubmitStream(context.Context, *connect.BidiStream[v1.SubmitStreamRequest, v1.SubmitStreamResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("quorate.v1.NodeService.SubmitStream is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) GetTransaction(context.Context, *connect.Request[v1.GetTransactionRequest]) (*connect.Response[v1.GetTransactionResponse], error) {
