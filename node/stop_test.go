@@ -62,7 +62,6 @@ func TestStopTakesInWhatHasCome(t *testing.T) {
 		w.start(i)
 		n := w.nodes[i-1]
 		hold(n, n.inbox.closed)
-		n.inbox.put(item{event: bft.Tick{Now: 1000}}) // who has no clock yet votes for nothing
 		for _, m := range proposals {
 			n.inbox.put(item{event: bft.Received{Signed: m}})
 		}
