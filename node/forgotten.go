@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/node/host"
@@ -42,26 +44,44 @@ func (n *Node) remember() error {
 	return nil
 }
 
-// setAside gives a folder another name, and says which; empty if there was nothing in it. Nothing is deleted: what was
-// there may be of use to whoever finds out what happened.
+// asidePrefix begins the names of folders in data that hold what was set aside.
+const asidePrefix = "forgotten-"
+
+// setAside moves what is in a folder into a new one within it, and says which; empty if there was nothing. Within it, because
+// the folder itself may be a disk of its own. Nothing is deleted: what was there may be of use to whoever finds out what
+// happened. Cut short, the next start goes on with what is left.
 func setAside(dir string) (string, error) {
-	left, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(left) == 0 {
+	all, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	for i := 1; ; i++ {
-		aside := fmt.Sprintf("%s.forgotten-%d", dir, i)
-		if _, err := os.Lstat(aside); err == nil {
-			continue
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return "", err
+	var left []string
+	next := 1
+	for _, e := range all {
+		switch n, isAside := strings.CutPrefix(e.Name(), asidePrefix); {
+		case isAside:
+			if i, err := strconv.Atoi(n); err == nil {
+				next = max(next, i+1)
+			}
+		case e.Name() == "lost+found": // the file system's own
+		default:
+			left = append(left, e.Name())
 		}
-		if err := os.Rename(dir, aside); err != nil {
-			return "", err
-		}
-		return filepath.Base(aside), nil
 	}
+	if len(left) == 0 {
+		return "", nil
+	}
+	aside := asidePrefix + strconv.Itoa(next)
+	if err := os.Mkdir(filepath.Join(dir, aside), 0o700); err != nil {
+		return "", err
+	}
+	for _, name := range left {
+		if err := os.Rename(filepath.Join(dir, name), filepath.Join(dir, aside, name)); err != nil {
+			return "", err
+		}
+	}
+	return aside, nil
 }

@@ -83,7 +83,7 @@ func TestMemberWithoutItsLogObserves(t *testing.T) {
 				}
 				w.stop(3)
 			}
-			aside, err := filepath.Glob(filepath.Join(w.home(3), "data.forgotten-*"))
+			aside, err := filepath.Glob(filepath.Join(dataDir(w.home(3)), asidePrefix+"*"))
 			if want := map[bool]int{true: 1}[name != "all of its data"]; err != nil || len(aside) != want {
 				t.Errorf("set aside %v, want %d: %v", aside, want, err)
 			}
