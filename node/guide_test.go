@@ -21,6 +21,8 @@ func TestTheGuideNamesTheseLimits(t *testing.T) {
 		fmt.Sprintf("| listeners to events | %s, of one address %s |", thousands(maxListening), thousands(maxListeningPerAddress)),
 		fmt.Sprintf("| memory of calls and their answers | %d MiB, of one address %d MiB |", maxCallBytes>>20, maxCallBytesPerAddress>>20),
 		fmt.Sprintf("| memory of bodies over %d KiB | %d MiB, of one address %d MiB |", smallBody>>10, maxBodyMemory>>20, maxBodyMemoryPerAddress>>20),
+		fmt.Sprintf("| descriptors kept from clients | %s, or half where there are few |", thousands(reservedDescriptors)),
+		fmt.Sprintf("| answers of `/metrics` that are being read | %d, of one address %d |", maxScrapes, maxScrapesPerAddress),
 		fmt.Sprintf("| transactions in hand of one `SubmitStream` | %d; silent for %.0f minutes at most |", maxStreamed, idleTimeout.Minutes()),
 		fmt.Sprintf("| an answer that is not read | %.0f s without %d KiB of progress, then its connection is closed |", writeTimeout.Seconds(), writePiece>>10),
 		fmt.Sprintf("| a request's header, body | %d KiB within %.0f s, %d KiB within %.0f s |",

@@ -41,6 +41,10 @@ const (
 	maxReading, maxReadingPerAddress         = 512, 256
 	// Listeners stay for as long as they like, so they take no places of those who read.
 	maxListening, maxListeningPerAddress = 256, 64
+	// Answers of /metrics that are being read.
+	maxScrapes, maxScrapesPerAddress = 64, 4
+	// A connection of HTTP/2 has so many calls at once, and sends so much ahead: a caller with more calls makes more connections.
+	maxStreams, receiveBytes = 256, maxBodyBytes
 	// Memory that calls take up until their answers are sent: callBytes each, which has room for a small body. A thousand
 	// calls of one address fit. The garbage collector lets as much again gather before it looks.
 	maxCallBytes, maxCallBytesPerAddress = 48 << 20, 40 << 20
@@ -63,6 +67,7 @@ type service struct {
 	waiting   *gate
 	reading   *gate
 	listening *gate
+	scraping  *gate
 	calls     *gate // in bytes
 	bodies    *gate // in bytes, over smallBody
 	errors    *connect.ErrorWriter
@@ -83,12 +88,18 @@ func newService(b backend, listen string, m *metrics, log *slog.Logger) (*servic
 	if err != nil {
 		return nil, fmt.Errorf("public service: %w", err)
 	}
+	descriptors, err := descriptorLimit()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("public service: limit of open files: %w", err), l.Close())
+	}
+	connections := connectionsWithin(descriptors)
 	s := &service{
 		backend: b, metrics: m, log: log,
-		listener:  &gatedListener{l, newGate(maxConnections, maxConnectionsPerAddress)},
+		listener:  &gatedListener{l, newGate(connections, min(connections, maxConnectionsPerAddress))},
 		waiting:   newGate(maxWaiting, maxWaitingPerAddress),
 		reading:   newGate(maxReading, maxReadingPerAddress),
 		listening: newGate(maxListening, maxListeningPerAddress),
+		scraping:  newGate(maxScrapes, maxScrapesPerAddress),
 		calls:     newGate(maxCallBytes, maxCallBytesPerAddress),
 		bodies:    newGate(maxBodyMemory, maxBodyMemoryPerAddress),
 		errors:    connect.NewErrorWriter(),
@@ -99,9 +110,13 @@ func newService(b backend, listen string, m *metrics, log *slog.Logger) (*servic
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.server = &http.Server{
-		Handler:           s.handler(writeTimeout),
-		Protocols:         &protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxWaitingPerAddress},
+		Handler:   s.handler(writeTimeout),
+		Protocols: &protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerConnection: receiveBytes,
+			MaxReceiveBufferPerStream:     receiveBytes,
+		},
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -163,7 +178,7 @@ func (s *service) routes() http.Handler {
 	plain.HandleFunc("GET /evidence", s.evidence)
 	plain.HandleFunc("GET /tx/{id}", s.transaction)
 	plain.HandleFunc("GET /trace/{seq}", s.traced)
-	plain.Handle("GET /metrics", s.metrics.handler())
+	plain.HandleFunc("GET /metrics", s.numbers)
 	mux.Handle("/", bodiless(plain))
 	return mux
 }

@@ -18,6 +18,7 @@ import (
 // Anybody may count at any time.
 type metrics struct {
 	registry *prometheus.Registry
+	handler  http.Handler // serves the numbers in Prometheus' text format
 	in, out  flow
 	syncs    prometheus.Histogram
 	stages   *prometheus.HistogramVec // by name
@@ -74,6 +75,7 @@ func newMetrics(status func() Status, signatures func() (made, verified uint64))
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	m.handler = promhttp.HandlerFor(&scrape{from: m.registry, now: time.Now}, promhttp.HandlerOpts{DisableCompression: true})
 	return m
 }
 
@@ -115,11 +117,6 @@ func (m *metrics) sent(k message.Kind, size, copies int) { m.out.add(k, size, co
 func (f *flow) add(k message.Kind, size, copies int) {
 	f.messages[k].Add(float64(copies))
 	f.bytes.Add(float64(size * copies))
-}
-
-// handler serves the numbers in Prometheus' text format.
-func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(&scrape{from: m.registry, now: time.Now}, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
 // statusCollector makes metrics of what a node says of itself.
