@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -17,11 +18,19 @@ import (
 	"sync/atomic"
 	"time"
 
+	"connectrpc.com/connect"
 	libp2pcrypto "github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	"github.com/multiformats/go-multistream"
+
+	"github.com/quorate/quorate/api"
+	quoratev1 "github.com/quorate/quorate/api/quorate/v1"
+	"github.com/quorate/quorate/api/quorate/v1/quoratev1connect"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/statemachine/kv"
 )
 
 // A stranger has no key that any node knows, and many addresses. Each attack is what one of its connections does; the stranger
@@ -89,6 +98,7 @@ var attacks = []attack{
 	{name: "calls whose caller never reads", onAPI: true, attack: func(ctx context.Context, c net.Conn, _ peer.ID) error {
 		return sayAndWait(ctx, c, strings.Repeat("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 100))
 	}, connections: 4 * 500},
+	{name: "ten thousand calls that wait and whose caller never reads", onAPI: true, attack: waitForOutcomes},
 	{name: "a hundred looks a second", onAPI: true, attack: look},
 }
 
@@ -197,6 +207,60 @@ func look(ctx context.Context, c net.Conn, _ peer.ID) error {
 			return nil
 		}
 	}
+}
+
+// deafConn is a connection of which nothing is read.
+type deafConn struct {
+	net.Conn
+	ctx context.Context
+}
+
+func (c deafConn) Read([]byte) (int, error) {
+	<-c.ctx.Done()
+	return 0, c.ctx.Err()
+}
+
+// waitForOutcomes has calls wait for a transaction over one HTTP/2 connection, ten thousand with those of all connections, and
+// never reads what became of it.
+func waitForOutcomes(ctx context.Context, c net.Conn, _ peer.ID) error {
+	victim := "http://" + c.RemoteAddr().String()
+	answer, err := http.Get(victim + "/status")
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	var status api.Status
+	if err := json.NewDecoder(answer.Body).Decode(&status); err != nil {
+		return err
+	}
+	var chain crypto.Digest
+	if err := chain.UnmarshalText([]byte(status.Chain)); err != nil {
+		return err
+	}
+	var seed [crypto.SeedSize]byte
+	rand.Read(seed[:])
+	q := message.NewRequest(crypto.Ed25519(), crypto.NewPrivateKey(seed), chain, 1, status.Seq+lastAhead, kv.Put([]byte("stranger"), nil))
+
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: &protocols, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return deafConn{c, ctx}, nil
+	}}
+	service := quoratev1connect.NewNodeServiceClient(&http.Client{Transport: transport}, victim)
+	var all sync.WaitGroup
+	for range 10_000 / usualConnections {
+		all.Go(func() {
+			_, _ = service.Submit(ctx, connect.NewRequest(&quoratev1.SubmitRequest{Transaction: q.Bytes()}))
+		})
+		select {
+		case <-time.After(strangerPause / 10): // not all at once: the victims share the processor
+		case <-ctx.Done():
+		}
+	}
+	all.Wait()
+	return nil
 }
 
 // runStranger attacks: name of the attack, duration, its own addresses, and its victims as host:port or host:port@id, both
