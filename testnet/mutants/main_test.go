@@ -12,7 +12,8 @@ import (
 
 const toy = "testdata/toy"
 
-// The toy has a mutant for every way in which one can end.
+// The toy has a mutant for every way in which one can end; one that survives fails the command.
+// case M1
 // Red: let verdict take any red for found, or leave out the run without the patch.
 func TestOnlyWhatItsCheckerSeesIsFound(t *testing.T) {
 	before := read(t, toy+"/count/count.go")
