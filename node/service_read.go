@@ -96,7 +96,7 @@ func (s *service) executed(ctx context.Context, seq epoch.Seq) (executedBlock, *
 	lost := (*host.LostError)(nil)
 	switch {
 	case errors.As(err, &lost):
-		return executedBlock{}, refuse(reason.NotExecuted, err)
+		return executedBlock{}, refuse(reason.NotExecuted, fmt.Errorf("%w, and they are fetched from other members", err))
 	case err != nil:
 		return executedBlock{}, refuse(reason.Internal, err)
 	case !ok:

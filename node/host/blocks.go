@@ -25,7 +25,7 @@ type Blocks struct {
 type LostError struct{ Seq epoch.Seq }
 
 func (e *LostError) Error() string {
-	return fmt.Sprintf("the disk has damaged the transactions of block %d here, and they are fetched from other members", e.Seq)
+	return fmt.Sprintf("the disk has damaged the transactions of block %d here", e.Seq)
 }
 
 // Lost are the slots whose batches cannot be read, ascending.

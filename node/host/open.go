@@ -250,7 +250,7 @@ func (x *Executor) catchUp(blocks *Blocks, head proof.Header) error {
 	for seq := epoch.Seq(mark.Seq) + 1; seq <= head.Seq; seq++ {
 		block, ok, err := blocks.Block(seq)
 		if lost := (*LostError)(nil); errors.As(err, &lost) {
-			return fmt.Errorf("boot: the state has to execute block %d again, and the disk has damaged its transactions: bring back the disk, or move the folder data away and start again, to follow without a vote", seq)
+			return fmt.Errorf("boot: %w, and the state has to execute them again: bring back the disk, or move the folder data away and start again, to follow without a vote", err)
 		}
 		if err != nil || !ok {
 			return fmt.Errorf("boot: block %d: %w", seq, err)

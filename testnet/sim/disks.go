@@ -131,8 +131,11 @@ func (w *World) flipBit() {
 
 // refuses takes in why a node does not start. Damage is a reason if somebody has damaged its disk, and nothing else is.
 func (n *node) refuses(why error) {
-	var damage *store.DamageError
-	if !n.flipped || !errors.As(why, &damage) {
+	var (
+		damage *store.DamageError
+		lost   *host.LostError // which the machine, having lost its newest commits too, would have to execute again
+	)
+	if !n.flipped || !errors.As(why, &damage) && !errors.As(why, &lost) {
 		n.w.broken(n, why)
 		return
 	}

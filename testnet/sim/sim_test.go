@@ -141,6 +141,18 @@ func TestACampaignThatTestedNothingIsRed(t *testing.T) {
 	}
 }
 
+// A node whose machine has lost its newest commits, and whose disk has damaged the transactions that it would have to execute
+// again, refuses to start, and follows with an empty disk. // case F6
+// Breaks when: it starts without them, or its reason does not say that they are damaged.
+func TestAMachineThatLacksDamagedTransactionsIsRefused(t *testing.T) {
+	const seed = 3202 // the first of 10,000 in which both happen to one node
+	if r := Run(seed, Options{}); r.Violation != nil {
+		t.Error(r.Violation)
+	} else if r.Counts.Refusals == 0 {
+		t.Errorf("seed %d refuses no damaged log any more: look for another", seed)
+	}
+}
+
 // Breaks when: a failure is printed without what repeats it.
 func TestAFailureIsPrintedWithItsReproducer(t *testing.T) {
 	r := full()
