@@ -31,7 +31,6 @@ function read(of, input) { // nothing may be missing or left, and what was read 
   const value = of.get(n => (at += 2 * n) <= input.length ? input.slice(at - 2 * n, at) : broken('bytes', `${n} more`, 'the end'));
   return same('length', at / 2, input.length / 2), same('encoding', of.put(value), input), value;
 }
-// Layouts.
 const header = struct({ epoch: d32, seq: u64, parent: d32, batch: d32, results: d32, state: d32, time, next_epoch: d32 });
 const claim = struct({ tag: tag('quorate/tx\x01'), chain: d32, sender: d32, nonce: uint(8, 1), last: u64, operation: bytes });
 const batch = struct({ time, transactions: list(bytes) }), outcome = struct({ id: d32, status: u8, code: u16, seq: u64, result: bytes });
@@ -49,7 +48,6 @@ const parameters = struct(Object.fromEntries(('window checkpoint pipeline burst 
   'request_write_keys request_write_bytes nonce_window last_ahead').split(' ').map(name => [name, u32])));
 const modes = { byzantine: 1, crash: 2 }, configuration = { mode: { put: m => u8.put(modes[m]) }, members: list(member), parameters };
 const genesis = struct({ chain: text, test: bit, ...configuration, operators: list(d32), threshold: u32, time });
-// Digests.
 const zero = '0'.repeat(64), H = (domain, ...parts) => createHash('sha256').update(String.fromCharCode(domain.length) + domain)
   .update(Buffer.from(parts.join(''), 'hex')).digest('hex');
 const [headerDigest, genesisDigest] = [h => H('quorate/header/1', header.put(h)), g => H('quorate/genesis/1', genesis.put(g))];
