@@ -84,18 +84,18 @@ func newService(b backend, listen string, m *metrics, log *slog.Logger) (*servic
 	if listen == "" {
 		listen = b.Epoch().Member(b.Status().Node).API
 	}
-	l, err := net.Listen("tcp", listen)
+	descriptors, err := descriptorLimit()
+	if err != nil {
+		return nil, fmt.Errorf("public service: limit of open files: %w", err)
+	}
+	connections := connectionsWithin(descriptors)
+	l, err := listenGated(listen, newGate(connections, min(connections, maxConnectionsPerAddress)))
 	if err != nil {
 		return nil, fmt.Errorf("public service: %w", err)
 	}
-	descriptors, err := descriptorLimit()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("public service: limit of open files: %w", err), l.Close())
-	}
-	connections := connectionsWithin(descriptors)
 	s := &service{
 		backend: b, metrics: m, log: log,
-		listener:  &gatedListener{l, newGate(connections, min(connections, maxConnectionsPerAddress))},
+		listener:  l,
 		waiting:   newGate(maxWaiting, maxWaitingPerAddress),
 		reading:   newGate(maxReading, maxReadingPerAddress),
 		listening: newGate(maxListening, maxListeningPerAddress),

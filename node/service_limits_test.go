@@ -1,7 +1,9 @@
 package node
 
 import (
+	"errors"
 	"net"
+	"syscall"
 	"testing"
 )
 
@@ -22,11 +24,10 @@ func TestAGateCountsByAddressAndInAll(t *testing.T) {
 }
 
 func TestConnectionsBeyondTheBoundAreClosedAndMakeRoomAgain(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	gated, err := listenGated("127.0.0.1:0", newGate(1, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	gated := &gatedListener{l, newGate(1, 1)}
 	accepted := make(chan net.Conn)
 	go func() {
 		defer close(accepted)
@@ -38,28 +39,35 @@ func TestConnectionsBeyondTheBoundAreClosedAndMakeRoomAgain(t *testing.T) {
 			accepted <- c
 		}
 	}()
-	connect := func() net.Conn {
-		t.Helper()
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+	connect := func() (net.Conn, error) {
+		c, err := net.Dial("tcp", gated.Addr().String())
+		if err == nil {
+			t.Cleanup(func() { c.Close() })
 		}
-		t.Cleanup(func() { c.Close() })
-		return c
+		return c, err
+	}
+	// A connection may be refused while the caller still makes it, or after it.
+	refused := func() error {
+		c, err := connect()
+		if err != nil {
+			return err
+		}
+		_, err = c.Read(make([]byte, 1))
+		return err
 	}
 	connect()
 	first := <-accepted
-	if _, err := connect().Read(make([]byte, 1)); err == nil {
-		t.Error("the second connection is served")
+	if err := refused(); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the second connection ends with %v, want it reset", err)
 	}
 	first.Close()
 	first.Close() // twice makes room for one
 	connect()
 	third := <-accepted
-	if _, err := connect().Read(make([]byte, 1)); err == nil {
-		t.Error("closing twice made room for two")
+	if err := refused(); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("closing twice made room for two: %v", err)
 	}
 	third.Close()
-	l.Close()
+	gated.Close()
 	<-accepted
 }

@@ -89,6 +89,7 @@ func nodeConfig(h local.Home, genesis string) (node.Config, error) {
 func runNode(ctx context.Context, h local.Home, cfg node.Config) (err error) {
 	slog.SetDefault(cfg.Logger)
 	p2p.RouteLogs(cfg.Logger)
+	go boundMemory(ctx)
 	claim, err := h.Claim()
 	if err != nil {
 		return err

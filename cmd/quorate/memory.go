@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"math"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+const (
+	// softMemory is up to how many bytes of Go memory a node keeps that it no longer uses. Without it a compaction of the state
+	// machine, which needs 100 MiB for a moment, leaves the collector with a goal of twice that: under load a node then has
+	// 220 MiB, with it 155, and commits as fast.
+	softMemory = 160 << 20
+	// softMemoryPeriod is how often the bound is held against what is in use.
+	softMemoryPeriod = time.Second
+)
+
+// boundMemory bounds the memory of this process until ctx ends, unless whoever started it has, with GOMEMLIMIT. The bound is soft:
+// a node that uses more gets more.
+func boundMemory(ctx context.Context) {
+	if debug.SetMemoryLimit(-1) != math.MaxInt64 {
+		return
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	t := time.NewTicker(softMemoryPeriod)
+	defer t.Stop()
+	for {
+		metrics.Read(live)
+		debug.SetMemoryLimit(memoryLimit(live[0].Value.Uint64()))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// memoryLimit is where the collector begins to work harder than by its usual goal, with so many bytes in use after it last
+// ran. That goal is twice as much, and is not undercut: near a fixed limit the collector would take half of the processor.
+func memoryLimit(live uint64) int64 {
+	return int64(max(softMemory, 2*live))
+}
