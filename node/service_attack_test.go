@@ -65,7 +65,7 @@ func servePipes(t *testing.T, n *fakeNode) (*service, *pipes) {
 		t.Fatal(err)
 	}
 	p := &pipes{calls: make(chan net.Conn), ended: make(chan struct{})}
-	s.listener = &gatedListener{p, newGate(maxConnections, maxConnectionsPerAddress)}
+	s.listener = &gatedListener{Listener: p, gate: newGate(maxConnections, maxConnectionsPerAddress)}
 	s.start(func(err error) { t.Error(err) })
 	return s, p
 }

@@ -76,8 +76,16 @@ func (p *place) leave() { p.shrink(0) }
 // gatedListener closes the connections that its gate does not let in. A flood of them must cost little.
 type gatedListener struct {
 	net.Listener
-	gate *gate
+	gate    *gate
+	refused int // since it last rested
 }
+
+// Of connections that it refuses a listener rests: without it, a burst of some thousands takes the processor from those who
+// are served. Those who are let in wait behind it, which is the lesser evil.
+const (
+	refusalsAtOnce = 20
+	refusalRest    = 10 * time.Millisecond
+)
 
 // listenGated listens on host:port.
 func listenGated(address string, g *gate) (*gatedListener, error) {
@@ -87,7 +95,7 @@ func listenGated(address string, g *gate) (*gatedListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gatedListener{l, g}, nil
+	return &gatedListener{Listener: l, gate: g}, nil
 }
 
 // Accept waits for a connection that is let in.
@@ -109,6 +117,10 @@ func (l *gatedListener) Accept() (net.Conn, error) {
 			return &gatedConn{Conn: c, leave: leave}, nil
 		}
 		c.Close()
+		if l.refused++; l.refused == refusalsAtOnce {
+			l.refused = 0
+			time.Sleep(refusalRest)
+		}
 	}
 }
 

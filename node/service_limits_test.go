@@ -5,6 +5,8 @@ import (
 	"net"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestAGateCountsByAddressAndInAll(t *testing.T) {
@@ -70,4 +72,30 @@ func TestConnectionsBeyondTheBoundAreClosedAndMakeRoomAgain(t *testing.T) {
 	third.Close()
 	gated.Close()
 	<-accepted
+}
+
+// case E1: a flood of connections that are refused takes little of the processor, whatever its rate.
+// To see it fail, let Accept not rest.
+func TestAFloodOfRefusedConnectionsIsSlowedDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipes{calls: make(chan net.Conn), ended: make(chan struct{})}
+		gated := &gatedListener{Listener: p, gate: newGate(0, 0)}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			gated.Accept()
+		}()
+		const flood = 2000
+		start := time.Now()
+		for range flood {
+			here, there := net.Pipe()
+			p.calls <- there
+			here.Close()
+		}
+		if took, want := time.Since(start), flood/refusalsAtOnce*refusalRest-refusalRest; took < want {
+			t.Errorf("%d connections are refused in %v, want %v at least", flood, took, want)
+		}
+		p.Close()
+		<-done
+	})
 }
