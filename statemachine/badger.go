@@ -19,6 +19,12 @@ const (
 	// badgerMemTableBytes bounds a commit, to 15 % of it, so it must be large enough for Limits (see Limits.Check); and
 	// it is what a node that has written much holds in memory twice over, once in the table and once in its mapped log.
 	badgerMemTableBytes = 32 << 20
+	// badgerTableBytes is what a table of the base level has; those of each level below it have twice as much. A compaction holds
+	// up to 13 of them in memory at a time, each in twice its size.
+	badgerTableBytes = 512 << 10
+	// badgerTablesAtTop is how many flushed tables begin a compaction. With four of them, and levels below that are full, Badger
+	// would merge them into one, for which it takes 256 MiB: so they are fewer, and a fifth waits.
+	badgerTablesAtTop = 3
 	// badgerHistory is how far back a read `at` can go. Versions cost their space until they are compacted away.
 	badgerHistory = 4096
 	// badgerGrace keeps versions a while after they could last be opened, for reads that are under way.
@@ -52,6 +58,9 @@ func OpenBadger(dir string, report func(line string)) (Backing, error) {
 		WithMemTableSize(badgerMemTableBytes).
 		WithNumMemtables(1).
 		WithNumCompactors(2).
+		WithBaseTableSize(badgerTableBytes).
+		WithNumLevelZeroTables(badgerTablesAtTop).
+		WithNumLevelZeroTablesStall(badgerTablesAtTop + 1).
 		WithValueThreshold(1 << 20). // all values below it: errors of the value log are only logged
 		WithValueLogFileSize(64 << 20).
 		WithCompression(options.None).

@@ -23,7 +23,9 @@ import (
 
 const (
 	strangerAddresses = 64
-	// maxGrowth is how much more memory a node may hold in an attack than just before it, in bytes.
+	// maxGrowth is how much more memory a node may hold in an attack than in the two rounds before it that had none, in bytes: of
+	// the system's, and of what it made itself. What it holds at most, not what it holds at some moment: a compaction of the state
+	// machine maps 100 MiB of files for seconds, attacked or not.
 	maxGrowth = 100 << 20
 )
 
@@ -239,14 +241,13 @@ func TestEndToEndStranger(t *testing.T) {
 	duration := time.Duration(seconds) * time.Second
 	s.under("warm", duration, func() {}) // so that what a node keeps of recent seconds is there
 	before := s.lookAtAll()
+	var quiet []float64 // p99 of all rounds without an attack, in ms
 
 	for i, a := range attacks {
 		t.Run(a.name, func(t *testing.T) {
 			s.t = t
-			start := s.resident()
 			first, second := s.under("quiet1", duration, func() {}), s.under("quiet2", duration, func() {})
-			quiet := (first.p99 + second.p99) / 2 // a machine is not as fast in one minute as in another
-			rested := s.resident()
+			quiet = append(quiet, first.p99, second.p99)
 			attacker := s.begin(a, duration)
 			attacked := s.under(fmt.Sprintf("attack%d", i), duration, func() {
 				if a.name == "a flood of connections" {
@@ -256,13 +257,15 @@ func TestEndToEndStranger(t *testing.T) {
 				s.until("all members are connected while the attack is on", s.allConnected)
 			})
 			s.must(attacker.Wait())
-			most, mostMade, mostQuiet := 0.0, 0.0, 0.0
+			var most memory // growth
 			for i := range before {
-				mostQuiet = max(mostQuiet, max(first.memory[i].resident, second.memory[i].resident)-start[i].resident)
-				grown := attacked.memory[i].resident - rested[i].resident
-				most, mostMade = max(most, grown), max(mostMade, attacked.memory[i].anonymous-rested[i].anonymous)
-				if grown > maxGrowth {
-					t.Errorf("node %d holds %.0f MiB more than before the attack", i+1, grown/(1<<20))
+				a, b, c := first.memory[i], second.memory[i], attacked.memory[i]
+				resident := c.resident - max(a.resident, b.resident)
+				anonymous := c.anonymous - max(a.anonymous, b.anonymous)
+				most = memory{max(most.resident, resident), max(most.anonymous, anonymous)}
+				if resident > maxGrowth || anonymous > maxGrowth {
+					t.Errorf("node %d holds %.0f MiB more than without the attack, %.0f of it without files",
+						i+1, resident/(1<<20), anonymous/(1<<20))
 				}
 			}
 			made := strings.TrimSpace(attacker.Stdout.(*bytes.Buffer).String())
@@ -277,13 +280,22 @@ func TestEndToEndStranger(t *testing.T) {
 				}
 				return s.allConnected(now)
 			})
-			t.Logf("%s connections; p99 %.0f ms, without the attack %.0f and %.0f ms; memory grew by %.0f MiB at most, by %.0f MiB without files, by %.0f MiB without the attack",
-				made, attacked.p99, first.p99, second.p99, most/(1<<20), mostMade/(1<<20), mostQuiet/(1<<20))
-			if attacked.p99 > 2*quiet {
-				t.Errorf("p99 was %.0f ms, without the attack %.0f ms", attacked.p99, quiet)
+			usual := mean(quiet)
+			t.Logf("%s connections; p99 %.0f ms, without an attack %.0f and %.0f just before, %.0f in all rounds so far; memory at most %+.0f MiB, %+.0f without files",
+				made, attacked.p99, first.p99, second.p99, usual, most.resident/(1<<20), most.anonymous/(1<<20))
+			// Of all rounds: a compaction on all nodes at once triples the p99 of the round it falls into, attacked or not.
+			if attacked.p99 > 2*usual {
+				t.Errorf("p99 was %.0f ms, without an attack %.0f ms", attacked.p99, usual)
 			}
 		})
 	}
 	s.t = t
 	t.Log(s.run("audit"))
+}
+
+func mean(of []float64) (m float64) {
+	for _, x := range of {
+		m += x / float64(len(of))
+	}
+	return m
 }

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-func TestTheLimitOfMemoryLeavesRoomForTwiceWhatIsUsed(t *testing.T) {
+func TestTheLimitOfMemoryLeavesRoomAboveWhatIsUsed(t *testing.T) {
 	for _, test := range []struct {
 		live uint64
 		want int64
-	}{{0, 160 << 20}, {30 << 20, 160 << 20}, {80 << 20, 160 << 20}, {100 << 20, 200 << 20}, {1 << 30, 2 << 30}} {
+	}{{0, 112 << 20}, {30 << 20, 112 << 20}, {88 << 20, 112 << 20}, {100 << 20, 125 << 20}, {1 << 30, 5 << 28}} {
 		if got := memoryLimit(test.live); got != test.want {
 			t.Errorf("limit with %d bytes in use: %d, want %d", test.live, got, test.want)
 		}
