@@ -79,6 +79,7 @@ func (r *Replica) countCheckpoint(m *message.Signed, a *message.Attestation) err
 	}
 	c := r.checkpointVotes(a.Seq)
 	if err := c.tally.Add(r.epoch.N(), a.Header, m); err != nil {
+		r.accuse(c.tally.Of(m.Author), m)
 		return err
 	}
 	r.decideCheckpoint(c, a.Header)
@@ -110,6 +111,11 @@ func (r *Replica) decideCheckpoint(c *checkpointVotes, header crypto.Digest) {
 // hear remembers a member's newest word.
 func (r *Replica) hear(m *message.Signed, a *message.Attestation) {
 	v := &r.attest.voices[m.Author-1]
+	for _, before := range []*message.Signed{v.matched, v.oldest, v.newest} {
+		if before != nil && attestedSeq(before) == a.Seq {
+			r.accuse(before, m)
+		}
+	}
 	switch {
 	case a.Seq <= v.seq:
 		return // it counts for what is below, and more than that is known
@@ -229,7 +235,7 @@ func (r *Replica) becameStable(c *proof.Checkpoint) {
 	r.attest.stable = c
 	r.acknowledged(c.Header.Seq, c.Attestations)
 	r.order.Stable(c.Header.Seq)
-	r.out.Persist = append(r.out.Persist, r.base())
+	r.out.Persist = append(append(r.out.Persist, r.base()), r.evidenceRecords()...)
 	r.out.Trim = true
 	r.note(StableAt{c.Header.Seq})
 }

@@ -149,6 +149,8 @@ type (
 	}
 	// StableAt is that a checkpoint became stable.
 	StableAt struct{ Seq epoch.Seq }
+	// HoldsEvidence is that this replica has come to hold evidence against a member.
+	HoldsEvidence struct{ *message.Evidence }
 	// MendedBlock is that a peer has supplied the batch of a block that was lost here.
 	MendedBlock struct {
 		Seq  epoch.Seq
@@ -156,8 +158,9 @@ type (
 	}
 )
 
-func (Unused) note()      {}
-func (BoundTo) note()     {}
-func (DecidedSlot) note() {}
-func (StableAt) note()    {}
-func (MendedBlock) note() {}
+func (Unused) note()        {}
+func (BoundTo) note()       {}
+func (DecidedSlot) note()   {}
+func (StableAt) note()      {}
+func (HoldsEvidence) note() {}
+func (MendedBlock) note()   {}

@@ -48,8 +48,11 @@ func Check(m *message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
 		if !s.Verify(claims[0]) {
 			return ErrSignature
 		}
-		if have, ok := m.Body.(*message.Have); ok {
-			return checkHave(have, e, s) // after its author's signature: a stranger's certificates are nobody's work
+		switch b := m.Body.(type) { // after its author's signature: a stranger's certificates are nobody's work
+		case *message.Have:
+			return checkHave(b, e, s)
+		case *message.Evidence:
+			return checkEvidence(b, e, s)
 		}
 		return nil
 	}
@@ -156,6 +159,22 @@ func checkHave(h *message.Have, e *epoch.Epoch, s crypto.Scheme) error {
 	}
 	if err := c.Verify(e, s); err != nil {
 		return fmt.Errorf("checkpoint %d: %w", c.Header.Seq, err)
+	}
+	return nil
+}
+
+// checkEvidence judges whether the member really signed both. Evidence of another epoch is for those who were in it.
+func checkEvidence(b *message.Evidence, e *epoch.Epoch, s crypto.Scheme) error {
+	of := b.Broken()
+	switch {
+	case of.Chain != e.Chain:
+		return ErrForeignChain
+	case of.Epoch != e.ID || of.Mode != e.Mode:
+		return ErrForeignEpoch
+	case !e.Has(of.Author):
+		return ErrNoMember
+	case !s.Verify(b.A.Claim(e)) || !s.Verify(b.B.Claim(e)):
+		return fmt.Errorf("evidence: %w", ErrSignature)
 	}
 	return nil
 }

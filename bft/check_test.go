@@ -55,7 +55,16 @@ func (v *validity) bodies() []message.Body {
 		&message.Bundle{Requests: v.batch.Requests},
 		&message.Fetch{Seq: 5, Batch: v.batch.Digest(), Missing: []uint16{1}},
 		&message.Bodies{Seq: 5, Batch: v.batch.Digest(), Time: v.batch.Time, Requests: v.batch.Requests[:1]},
+		v.evidence(),
 	}
+}
+
+func (v *validity) evidence() *message.Evidence {
+	e, err := message.NewEvidence(v.say(3, &message.Attestation{Seq: 4, Header: crypto.Digest{1}}), v.say(3, &message.Attestation{Seq: 4}))
+	if err != nil {
+		panic(err)
+	}
+	return e
 }
 
 // Of every kind of message: one flipped bit of the signature, another author, chain, epoch or mode, and it is dropped.

@@ -24,6 +24,7 @@ type observer struct {
 
 func (o *observer) Propose(*message.Batch) bool                       { return false }
 func (o *observer) Receive(*message.Signed) error                     { return errObserver }
+func (o *observer) Overhear(*message.Signed)                          {}
 func (o *observer) Accept(epoch.Seq, *message.Batch)                  {}
 func (o *observer) Batch(epoch.Seq) *message.Batch                    { return nil }
 func (o *observer) Voters(epoch.Seq, crypto.Digest) []epoch.ReplicaID { return nil }

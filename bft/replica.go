@@ -42,6 +42,7 @@ type Replica struct {
 	head      proof.Header               // newest executed
 	chain     map[epoch.Seq]proof.Header // own headers above the stable checkpoint, head included; no other
 	attest    attest
+	evidence  evidence
 
 	out Effects
 }
@@ -79,6 +80,9 @@ func (r *Replica) advance() {
 		r.noteBound(out.Persist)
 		r.out.Persist = append(r.out.Persist, out.Persist...)
 		r.out.Send = append(r.out.Send, out.Send...)
+		for _, e := range out.Evidence {
+			_ = r.onEvidence(e) // an error says that it is known
+		}
 		if len(out.Proposed) == 0 && len(out.Decided) == 0 {
 			return
 		}
@@ -118,20 +122,11 @@ func (r *Replica) onReceived(m *message.Signed) error {
 	}
 	switch b := m.Body.(type) {
 	case *message.PrePrepare:
-		if r.knowsDecision(b.Seq) {
-			return errDecidedSlot
-		}
-		return r.order.Receive(m)
+		return r.onVote(m, b.Seq)
 	case *message.Prepare:
-		if r.knowsDecision(b.Seq) {
-			return errDecidedSlot
-		}
-		return r.order.Receive(m)
+		return r.onVote(m, b.Seq)
 	case *message.Commit:
-		if r.knowsDecision(b.Seq) {
-			return errDecidedSlot
-		}
-		return r.order.Receive(m)
+		return r.onVote(m, b.Seq)
 	case *message.Attestation:
 		return r.onAttestation(m, b)
 	case *message.Status:
@@ -146,9 +141,20 @@ func (r *Replica) onReceived(m *message.Signed) error {
 		return r.onFetch(m.Author, b)
 	case *message.Bodies:
 		return r.onBodies(b)
+	case *message.Evidence:
+		return r.onEvidence(b)
 	default:
 		return errUnknownKind
 	}
+}
+
+// onVote has the protocol take in a message to a slot.
+func (r *Replica) onVote(m *message.Signed, seq epoch.Seq) error {
+	if r.knowsDecision(seq) {
+		r.order.Overhear(m)
+		return errDecidedSlot
+	}
+	return r.order.Receive(m)
 }
 
 // knowsDecision says whether a slot is decided as far as this replica knows, by votes or by a block. It votes no more at
@@ -242,6 +248,9 @@ func (r *Replica) Halted() bool { return r.halted }
 
 // Observes says that this member has forgotten what it promised: in this epoch it follows, and does not vote.
 func (r *Replica) Observes() bool { return r.observes }
+
+// Evidence is what this replica holds against members, in the order in which it came. Nobody changes it.
+func (r *Replica) Evidence() []*message.Evidence { return r.evidence.list }
 
 // Pooled is how many requests wait to be executed, and their bytes.
 func (r *Replica) Pooled() (requests, bytes int) { return r.pool.size() }

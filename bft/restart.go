@@ -31,6 +31,7 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	r.attest.stable = &proof.Checkpoint{Header: cfg.Genesis.Header()}
 	var facts []ordering.Record
 	var entered *epoch.Epoch
+	var held []*message.Evidence
 	view := epoch.View(0)
 	batches := make(map[crypto.Digest]*message.Batch)
 	for _, rec := range past {
@@ -54,6 +55,8 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 			batches[rec.Batch.Digest()] = rec.Batch
 		case *ordering.Accepted, *ordering.Prepared:
 			facts = append(facts, rec)
+		case *ordering.Evidence:
+			held = append(held, rec.Evidence)
 		case *ordering.Decided:
 			r.head = rec.Header
 			r.chain[rec.Header.Seq] = rec.Header
@@ -74,6 +77,11 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 		r.out.Acknowledged = &Acknowledgement{Seq: stable.Header.Seq, Attestations: stable.Attestations}
 	}
 	r.attestFromLog()
+	for _, e := range held {
+		if r.hold(e) == nil { // the same one may stand behind several Bases
+			r.tellEvidence(e)
+		}
+	}
 	r.advance()
 	return r, r.take(), nil
 }
@@ -108,6 +116,7 @@ func (r *Replica) begin(view epoch.View, facts []ordering.Record, batches map[cr
 	p := r.epoch.Parameters
 	r.pool = newPool(n)
 	r.catchup.peers = make([]peer, n)
+	r.evidence = evidence{broken: make(map[message.Promise]bool), of: make([]int, n)}
 	r.attest.voices = make([]voice, n)
 	r.attest.checkpoints = make([]checkpointVotes, p.Window/p.Checkpoint+2)
 	r.attest.acknowledged = r.attest.stable.Header.Seq

@@ -39,6 +39,8 @@ type backend interface {
 	State() *statemachine.Replicated
 	// Attestations are those that cover a block, by distinct members in order of their numbers, as far as still at hand.
 	Attestations(seq epoch.Seq) []*message.Signed
+	// Evidence is what the node holds against members.
+	Evidence() []*message.Evidence
 	// Trace is when each thing happened to a slot here; ok is false if nothing of it is kept.
 	Trace(seq epoch.Seq) (points []point, ok bool)
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/api/reason"
 	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
 )
 
 // What lets somebody outside follow the chain without its transactions: headers, epochs, and what was signed against it.
@@ -107,8 +109,19 @@ func plainEpoch(e *epoch.Epoch) api.Epoch {
 	return out
 }
 
-// evidence lists what members have signed against each other's and their own word. Nothing gathers any yet: in the normal
-// case of one view, what conflicts is refused where it comes in.
+// evidence lists the pairs of messages by which members broke their own word.
 func (s *service) evidence(w http.ResponseWriter, _ *http.Request) {
-	plain(w, http.StatusOK, api.EvidenceList{Evidence: []api.Evidence{}})
+	out := api.EvidenceList{Evidence: []api.Evidence{}}
+	for _, e := range s.backend.Evidence() {
+		of := e.Broken()
+		out.Evidence = append(out.Evidence, api.Evidence{
+			ID: e.ID().String(), Kind: of.Kind.String(), Member: uint32(of.Author),
+			Key: s.backend.Epoch().Member(of.Author).Key.String(), Epoch: of.Epoch.String(), A: plainWord(e.A), B: plainWord(e.B),
+		})
+	}
+	plain(w, http.StatusOK, out)
+}
+
+func plainWord(m *message.Signed) api.Word {
+	return api.Word{Signed: hex.EncodeToString(m.Bytes), Signature: m.Signature.String()}
 }

@@ -209,6 +209,7 @@ func (n *fakeNode) Blocks() *host.Blocks                     { return n.hosts[0]
 func (n *fakeNode) State() *statemachine.Replicated          { return n.states[0] }
 func (n *fakeNode) Trace(epoch.Seq) ([]point, bool)          { return nil, false }
 func (n *fakeNode) Attestations(epoch.Seq) []*message.Signed { return n.ack.Attestations }
+func (n *fakeNode) Evidence() []*message.Evidence            { return n.hosts[0].Replica().Evidence() }
 
 func (n *fakeNode) Done() <-chan struct{} { return nil }
 func (n *fakeNode) Err() error            { return nil }

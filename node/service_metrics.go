@@ -37,7 +37,7 @@ type flow struct {
 var kinds = [...]message.Kind{
 	message.KindPrePrepare, message.KindPrepare, message.KindCommit, message.KindAttestation,
 	message.KindStatus, message.KindWant, message.KindHave, message.KindBundle,
-	message.KindFetch, message.KindBodies,
+	message.KindFetch, message.KindBodies, message.KindEvidence,
 }
 
 // newMetrics makes a node's numbers. Status is asked once for each scrape, so that its numbers are of one moment;

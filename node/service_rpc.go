@@ -220,8 +220,16 @@ func (s *service) read(peer string) (leave func(), e *reason.Error) {
 	return leave, nil
 }
 
-// ListEvidence lists what members have signed against each other's and their own word.
+// ListEvidence lists the pairs of messages by which members broke their own word.
 func (s *service) ListEvidence(context.Context, *connect.Request[quoratev1.ListEvidenceRequest]) (*connect.Response[quoratev1.ListEvidenceResponse], error) {
-	// Nothing gathers any yet: see evidence.
-	return connect.NewResponse(&quoratev1.ListEvidenceResponse{}), nil
+	out := &quoratev1.ListEvidenceResponse{}
+	for _, e := range s.backend.Evidence() {
+		id, of := e.ID(), e.Broken()
+		key := s.backend.Epoch().Member(of.Author).Key
+		words := wireSigned([]*message.Signed{e.A, e.B})
+		out.Evidence = append(out.Evidence, &quoratev1.Evidence{
+			Id: id[:], Kind: of.Kind.String(), Member: uint32(of.Author), Key: key[:], Epoch: of.Epoch[:], A: words[0], B: words[1],
+		})
+	}
+	return connect.NewResponse(out), nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/store"
 )
 
@@ -16,6 +17,7 @@ type snapshot struct {
 	moved      epoch.Seq // newest slot executed when movedAt was set
 	stuckTicks int       // ticks since anything was executed, while requests wait
 	staged     int       // bytes that wait for the log, or are being written
+	evidence   []*message.Evidence
 	said       bool      // the readiness that the log has been told of
 	saidAt     time.Time // when
 }
@@ -51,6 +53,8 @@ func (n *Node) publish() {
 			n.metrics.views.Inc()
 		}
 	}
+	s.evidence = r.Evidence()
+	s.Evidence = len(s.evidence)
 	s.Peers = len(n.network.Connected())
 	s.Ready, s.Why = n.ready(r, s)
 	s.staged = n.host.Staged()
@@ -106,6 +110,9 @@ func (n *Node) ready(r *bft.Replica, s *snapshot) (bool, string) {
 	return true, ""
 }
 
+// Evidence is what this node holds against members.
+func (n *Node) Evidence() []*message.Evidence { return n.snapshot.p.Load().evidence }
+
 // Status is one consistent moment.
 func (n *Node) Status() Status {
 	s := n.snapshot.p.Load().Status
@@ -144,6 +151,9 @@ func (n *Node) report(notes []bft.Note) {
 			n.log.Debug("message of no use", "kind", note.Kind, "member", note.Author, "reason", note.Reason)
 		case bft.StableAt:
 			n.log.Debug("checkpoint is stable", "seq", note.Seq)
+		case bft.HoldsEvidence:
+			of := note.Broken()
+			n.log.Warn("a member has signed two things of which a correct one signs one", "member", of.Author, "kind", of.Kind, "view", of.View, "seq", of.Seq)
 		case bft.MendedBlock:
 			n.log.Info("a block that the disk had damaged is whole again", "seq", note.Seq, "from", note.From)
 		case bft.DecidedSlot:

@@ -22,6 +22,7 @@ const (
 	KindBundle      Kind = 20
 	KindFetch       Kind = 21
 	KindBodies      Kind = 22
+	KindEvidence    Kind = 23
 )
 
 // String is the kind's name in logs and captures.
@@ -47,6 +48,8 @@ func (k Kind) String() string {
 		return "fetch"
 	case KindBodies:
 		return "bodies"
+	case KindEvidence:
+		return "evidence"
 	default:
 		return fmt.Sprintf("kind %d", uint8(k))
 	}
@@ -202,6 +205,7 @@ func (*Have) Kind() Kind        { return KindHave }
 func (*Bundle) Kind() Kind      { return KindBundle }
 func (*Fetch) Kind() Kind       { return KindFetch }
 func (*Bodies) Kind() Kind      { return KindBodies }
+func (*Evidence) Kind() Kind    { return KindEvidence }
 
 // How a proposal's batch is attached.
 const (
@@ -322,6 +326,9 @@ func readBody(k Kind, r *Reader, attached []byte) Body {
 	case KindBodies:
 		checkAttached(r, at, attached)
 		b = &Bodies{Seq: epoch.Seq(at.U64()), Batch: at.Digest(), Time: int64(at.U64()), Requests: readRequests(at, MaxBatchRequests)}
+	case KindEvidence:
+		checkAttached(r, at, attached)
+		b = ReadEvidence(at)
 	default:
 		r.Fail(fmt.Errorf("%s is none", k))
 	}

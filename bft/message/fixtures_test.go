@@ -31,6 +31,23 @@ func request(nonce uint64, operation string) *Request {
 	return NewRequest(testScheme, key(9), crypto.Hash("test/chain"), nonce, 1000, []byte(operation))
 }
 
+// conflict is evidence against a member: proposals, or attestations.
+func conflict(author epoch.ReplicaID) *Evidence {
+	propose := func(nonce uint64) Body {
+		batch := NewBatch(1, []*Request{request(nonce, "put")})
+		return &PrePrepare{Vote: Vote{View: 3, Seq: 7, Digest: batch.Digest()}, Batch: batch}
+	}
+	a, b := propose(1), propose(2)
+	if author > 1 {
+		a, b = &Attestation{Seq: 7, Header: crypto.Digest{1}}, &Attestation{Seq: 7, Header: crypto.Digest{2}}
+	}
+	e, err := NewEvidence(signBy(author, a), signBy(author, b))
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
+
 // samples has a body of every kind, in each form that matters.
 func samples() []Body {
 	batch := NewBatch(1234, []*Request{request(1, "put"), request(2, "")})
@@ -52,10 +69,16 @@ func samples() []Body {
 		&Fetch{},
 		&Bodies{Seq: 7, Batch: batch.Digest(), Time: -1, Requests: batch.Requests},
 		&Bodies{},
+		conflict(1),
+		conflict(2),
 	}
 }
 
-func sign(b Body) *Signed { return Sign(testScheme, key(2), testEpoch(), 2, b) }
+func sign(b Body) *Signed { return signBy(2, b) }
+
+func signBy(author epoch.ReplicaID, b Body) *Signed {
+	return Sign(testScheme, key(byte(author)), testEpoch(), author, b)
+}
 
 func encode(m *Signed) []byte {
 	var w Writer

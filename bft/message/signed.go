@@ -96,7 +96,7 @@ func ReadDetached(r *Reader) *Signed {
 		switch k {
 		case KindPrePrepare:
 			return &PrePrepare{Vote: readVote(in)}
-		case KindHave, KindBundle, KindBodies:
+		case KindHave, KindBundle, KindBodies, KindEvidence:
 			in.Fail(errDetached)
 			return nil
 		default:

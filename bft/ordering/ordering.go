@@ -16,6 +16,9 @@ type Protocol interface {
 	Propose(*message.Batch) bool
 	// Receive takes in a checked message of an ordering kind. An error says why it was of no use; it is never fatal.
 	Receive(*message.Signed) error
+	// Overhear takes in a checked message to a slot whose decision is known: of use only if it contradicts what its author
+	// has said before.
+	Overhear(*message.Signed)
 	// Accept says that the batch of a Proposal is in hand, and may be voted for. One that is of no use any more is ignored.
 	Accept(epoch.Seq, *message.Batch)
 	// Batch is the one accepted at a slot above the stable checkpoint, or nil.
@@ -53,6 +56,7 @@ type Output struct {
 	Send     []message.Outgoing
 	Proposed []Proposal
 	Decided  []Decision
+	Evidence []*message.Evidence
 }
 
 // Proposal is a batch that a slot waits for: proposed by the leader, or accepted before and lost since. The protocol votes

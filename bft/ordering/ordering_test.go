@@ -38,6 +38,7 @@ func say(author epoch.ReplicaID, b message.Body) *message.Signed {
 func records() []Record {
 	e := testEpoch()
 	batch := message.NewBatch(5, []*message.Request{message.NewRequest(scheme, keys[0], e.Chain, 1, 9, []byte("put"))})
+	other := message.NewBatch(6, batch.Requests)
 	vote := message.Vote{View: 1, Seq: 2, Digest: batch.Digest()}
 	proposal := say(2, &message.PrePrepare{Vote: vote, Batch: batch})
 	h := proof.Header{Epoch: e.ID, Seq: 2, Batch: batch.Digest()}
@@ -45,10 +46,15 @@ func records() []Record {
 	prepared := &Prepared{Vote: vote, Prepares: []*message.Signed{say(1, &message.Prepare{Vote: vote}), proposal, say(3, &message.Prepare{Vote: vote})}}
 	birth := Birth{Key: keys[1].Public(), Incarnation: epoch.Incarnation{1}}
 	commits := []*message.Signed{say(1, &message.Commit{Vote: vote}), say(2, &message.Commit{Vote: vote}), say(4, &message.Commit{Vote: vote})}
+	evidence, err := message.NewEvidence(proposal, say(2, &message.PrePrepare{Vote: message.Vote{View: 1, Seq: 2, Digest: other.Digest()}, Batch: other}))
+	if err != nil {
+		panic(err)
+	}
 	return []Record{
 		&birth, &Entered{e}, &Bodies{batch}, accepted, &Accepted{Vote: vote}, prepared,
 		&Decided{proof.Decision{Header: h, View: 1, Certificate: commits}},
 		&Base{Birth: birth, Epoch: e, View: 1, Stable: &proof.Checkpoint{Header: h}, Headers: []proof.Header{h}, Facts: []Record{accepted, prepared}},
+		&Evidence{evidence},
 	}
 }
 
@@ -71,7 +77,7 @@ func TestEveryRecordRoundTrips(t *testing.T) {
 			t.Errorf("kind %d: passes with a byte behind it", rec.Kind())
 		}
 	}
-	for k := KindBirth; k <= KindBase; k++ {
+	for k := KindBirth; k <= KindEvidence; k++ {
 		if !seen[k] {
 			t.Errorf("kind %d: not tried", k)
 		}

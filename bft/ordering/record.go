@@ -28,6 +28,7 @@ const (
 	KindPrepared RecordKind = 5
 	KindDecided  RecordKind = 6
 	KindBase     RecordKind = 7
+	KindEvidence RecordKind = 8
 )
 
 // Birth is a log's first record: whose log it is, and which life of it.
@@ -60,6 +61,9 @@ type Prepared struct {
 // batch it is the block.
 type Decided struct{ proof.Decision }
 
+// Evidence is what this replica holds against a member. It stands behind every Base again, in the same append.
+type Evidence struct{ *message.Evidence }
+
 // Base repeats all that has no sequence number and all that is still live, so that whatever stands before it in the
 // log is no longer needed as a fact.
 type Base struct {
@@ -78,6 +82,7 @@ func (*Accepted) Kind() RecordKind { return KindAccepted }
 func (*Prepared) Kind() RecordKind { return KindPrepared }
 func (*Decided) Kind() RecordKind  { return KindDecided }
 func (*Base) Kind() RecordKind     { return KindBase }
+func (*Evidence) Kind() RecordKind { return KindEvidence }
 
 func (b *Birth) encode(w *message.Writer) {
 	w.Fixed(b.Key[:])
@@ -104,7 +109,8 @@ func (p *Prepared) encode(w *message.Writer) {
 	proof.WriteVotes(w, p.Prepares)
 }
 
-func (d *Decided) encode(w *message.Writer) { d.Decision.Encode(w) }
+func (d *Decided) encode(w *message.Writer)  { d.Decision.Encode(w) }
+func (e *Evidence) encode(w *message.Writer) { e.Evidence.Encode(w) }
 
 // maxFacts bounds a Base: two facts a slot of the widest window.
 const maxFacts = 2 * 4096
@@ -190,6 +196,8 @@ func read(kind RecordKind, r *message.Reader) Record {
 		return &Decided{*proof.ReadDecision(r)}
 	case KindBase:
 		return readBase(r)
+	case KindEvidence:
+		return &Evidence{message.ReadEvidence(r)}
 	default:
 		r.Fail(fmt.Errorf("kind %d is none", kind))
 		return nil

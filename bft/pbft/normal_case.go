@@ -60,6 +60,7 @@ func (in *Instance) onPrePrepare(m *message.Signed, p *message.PrePrepare) error
 		return errNotLeader
 	}
 	if v, ok := s.proposed(); ok && v.Digest != p.Digest {
+		in.conflict(s.proposal, m)
 		return ordering.ErrEquivocation
 	}
 	if s.proposal != nil {
@@ -130,7 +131,11 @@ func (in *Instance) onPrepare(m *message.Signed, p *message.Prepare) error {
 		return errLeader
 	}
 	if err := s.prepares.Add(in.epoch.N(), p.Digest, m); err != nil {
+		in.conflict(s.prepares.Of(m.Author), m)
 		return err // said before; or said otherwise before: an equivocation
+	}
+	if v, ok := s.proposed(); ok && v.Digest != p.Digest && s.proposal != nil {
+		in.sendAgain(m.Author, s.proposal) // one of the two lies: it, or the leader, who then told it something else
 	}
 	in.advance(s)
 	return nil
@@ -143,10 +148,47 @@ func (in *Instance) onCommit(m *message.Signed, c *message.Commit) error {
 		return err
 	}
 	if err := s.commits.Add(in.epoch.N(), c.Digest, m); err != nil {
+		in.conflict(s.commits.Of(m.Author), m)
 		return err
 	}
 	in.advance(s)
 	return nil
+}
+
+// Overhear keeps a vote to a decided slot as well, if it is its author's first, and looks whether it contradicts that one.
+func (in *Instance) Overhear(m *message.Signed) {
+	switch b := m.Body.(type) {
+	case *message.PrePrepare:
+		if s := in.decidedIn(b.Vote); s != nil {
+			in.conflict(s.proposal, m)
+		}
+	case *message.Prepare:
+		if s := in.decidedIn(b.Vote); s != nil && s.prepares.Add(in.epoch.N(), b.Digest, m) != nil {
+			in.conflict(s.prepares.Of(m.Author), m)
+		}
+	case *message.Commit:
+		if s := in.decidedIn(b.Vote); s != nil && s.commits.Add(in.epoch.N(), b.Digest, m) != nil {
+			in.conflict(s.commits.Of(m.Author), m)
+		}
+	}
+}
+
+// decidedIn is the slot of a vote in this view, if anything is known of it.
+func (in *Instance) decidedIn(v message.Vote) *slot {
+	if v.View != in.view {
+		return nil
+	}
+	return in.at(v.Seq)
+}
+
+// conflict holds two words of a member against it, if they are evidence; before is nil if only one of them is at hand.
+func (in *Instance) conflict(before, m *message.Signed) {
+	if before == nil {
+		return
+	}
+	if e, err := message.NewEvidence(before, m); err == nil {
+		in.out.Evidence = append(in.out.Evidence, e)
+	}
 }
 
 // openSlot is the slot that a vote belongs to.

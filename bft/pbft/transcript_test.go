@@ -214,6 +214,9 @@ func (w *world) take() string {
 		}
 		fmt.Fprintf(&b, "say to %s: %s %s%s\n", to, body.Kind(), w.vote(voteOf(body)), again)
 	}
+	for _, e := range out.Evidence {
+		fmt.Fprintf(&b, "evidence: %d said %s %s, and %s\n", e.A.Author, e.A.Body.Kind(), w.vote(voteOf(e.A.Body)), w.vote(voteOf(e.B.Body)))
+	}
 	for _, dec := range out.Decided {
 		v := message.Vote{View: dec.View, Seq: dec.Seq, Digest: dec.Batch.Digest()}
 		fmt.Fprintf(&b, "decided: %s by %s\n", w.vote(v), w.certificate(dec.Certificate, v, false))

@@ -132,6 +132,13 @@ func messageVectors(t *testing.T) (vectors []vector) {
 	var w message.Writer
 	b.Encode(&w)
 	h := testHeader()
+	first := message.Sign(crypto.Ed25519(), keys[3], e, 3, &message.Prepare{Vote: vote})
+	second := message.Sign(crypto.Ed25519(), keys[3], e, 3, &message.Prepare{Vote: message.Vote{View: 3, Seq: 7, Digest: h.Digest()}})
+	evidence, err := message.NewEvidence(first, second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second = evidence.A, evidence.B
 	for _, c := range []struct {
 		body  message.Body
 		input in
@@ -150,6 +157,8 @@ func messageVectors(t *testing.T) (vectors []vector) {
 		{&message.Fetch{Seq: 7, Batch: b.Digest(), Missing: []uint16{1}}, in{"seq": "7", "batch_digest": b.Digest().String(), "missing": []int{1}}},
 		{&message.Bodies{Seq: 7, Batch: b.Digest(), Time: b.Time, Requests: b.Requests[1:]}, in{"seq": "7", "batch_digest": b.Digest().String(),
 			"time": num(b.Time), "transactions": []string{hexed(b.Requests[1].Bytes())}}},
+		{evidence, in{"a": hexed(first.Bytes), "a_signature": first.Signature.String(), "b": hexed(second.Bytes), "b_signature": second.Signature.String(),
+			"id": evidence.ID().String()}},
 	} {
 		m := message.Sign(crypto.Ed25519(), keys[2], e, 2, c.body)
 		if !crypto.Ed25519().Verify(m.Claim(e)) {

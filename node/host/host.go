@@ -252,6 +252,7 @@ func (c *Checker) Message(frame []byte, from epoch.ReplicaID) (*message.Signed, 
 		if from != Gossiped && from != m.Author {
 			return nil, fmt.Errorf("%s: %w", kind, errRelayed)
 		}
+	case message.KindEvidence: // proves itself, whoever brings it
 	case message.KindStatus, message.KindWant, message.KindHave, message.KindFetch, message.KindBodies:
 		if from != m.Author {
 			return nil, fmt.Errorf("%s: %w", kind, errRelayed)

@@ -36,13 +36,13 @@ const claim = struct({ tag: tag('quorate/tx\x01'), chain: d32, sender: d32, nonc
 const batch = struct({ time, transactions: list(bytes) }), outcome = struct({ id: d32, status: u8, code: u16, seq: u64, result: bytes });
 const message = body => struct({ tag: tag('quorate/msg\x01'), chain: d32, epoch: d32, mode: u8, kind: u8, author: u32, ...body });
 const [vote, named] = [message({ view: u64, seq: u64, batch_digest: d32 }), message({ attached_digest: d32 })];
-const messages = { 1: vote, 2: vote, 3: vote, 16: message({ seq: u64, header_digest: d32 }), 18: message({ from: u64, to: u64 }), 19: named, 22: named,
+const messages = { 1: vote, 2: vote, 3: vote, 16: message({ seq: u64, header_digest: d32 }), 18: message({ from: u64, to: u64 }), 19: named, 22: named, 23: named,
   17: message({ view: u64, delivered: u64, acknowledged: u64, stable: u64, progress: list(uint(1, 0, 3)) }),
   20: message({ head: u64, attached_digest: d32 }), 21: message({ seq: u64, batch_digest: d32, missing: list(u16) }) };
 const forms = { '01': batch, '02': struct({ time, body_digests: list(d32) }) };
 const attachments = { 1: { get: take => { const f = take(1); return { f, ...forms[f].get(take) }; }, put: v => v.f + forms[v.f].put(v) },
   19: struct({ blocks: list(bytes), checkpoint: bytes }), 20: struct({ transactions: list(bytes) }),
-  22: struct({ seq: u64, batch_digest: d32, time, transactions: list(bytes) }) };
+  22: struct({ seq: u64, batch_digest: d32, time, transactions: list(bytes) }), 23: struct({ a: bytes, a_signature: d64, b: bytes, b_signature: d64 }) };
 const detached = struct({ signed: bytes, signature: d64 }), member = struct({ name: text, key: d32, peer_id: text, address: text, api: text, incarnation: d16 });
 const parameters = struct(Object.fromEntries(('window checkpoint pipeline burst batch_requests batch_bytes request_bytes write_set_bytes ' +
   'request_write_keys request_write_bytes nonce_window last_ahead').split(' ').map(name => [name, u32])));

@@ -103,6 +103,10 @@ func (w *World) note(n *node, note bft.Note) {
 			w.counts.CatchUps++
 		}
 		w.tell(n, "%s slot %d (batch %s)", how, note.Seq, note.Batch.Short())
+	case bft.HoldsEvidence:
+		of := note.Broken()
+		w.tell(n, "holds evidence: member %d broke its word about %s of slot %d in view %d", of.Author, of.Kind, of.Seq, of.View)
+		w.broken(n, breaks("accusations", "accuses member %d, who is honest", of.Author))
 	case bft.StableAt:
 		w.counts.Checkpoints++
 		w.tell(n, "has a stable checkpoint at slot %d", note.Seq)

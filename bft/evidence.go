@@ -1,0 +1,71 @@
+package bft
+
+import (
+	"errors"
+
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+)
+
+// Evidence against a member is kept, told to everybody once by each who comes to hold it, and told again after a restart. One
+// piece proves that its member lies, so a member that lies a million times costs no more than a few: the first two words
+// on each broken promise count, and so many promises of one member.
+
+const maxEvidence = 16 // of one member
+
+var (
+	errKnownEvidence = errors.New("evidence of a broken promise that is known")
+	errMuchEvidence  = errors.New("more evidence against a member than is kept")
+)
+
+// evidence is what a replica holds against members.
+type evidence struct {
+	list   []*message.Evidence // in the order in which it came
+	broken map[message.Promise]bool
+	of     []int // how much against each member
+}
+
+// accuse holds two words of a member against it, if they are evidence.
+func (r *Replica) accuse(a, b *message.Signed) {
+	if e, err := message.NewEvidence(a, b); err == nil {
+		_ = r.onEvidence(e) // an error says that it is known
+	}
+}
+
+// onEvidence keeps evidence that Check has found valid, and tells everybody: who brought it may have told this replica alone.
+func (r *Replica) onEvidence(e *message.Evidence) error {
+	if err := r.hold(e); err != nil {
+		return err
+	}
+	r.out.Persist = append(r.out.Persist, &ordering.Evidence{Evidence: e})
+	r.tellEvidence(e)
+	r.note(HoldsEvidence{e})
+	return nil
+}
+
+func (r *Replica) hold(e *message.Evidence) error {
+	promise := e.Broken()
+	of := &r.evidence.of[promise.Author-1]
+	switch {
+	case r.evidence.broken[promise]:
+		return errKnownEvidence
+	case *of >= maxEvidence:
+		return errMuchEvidence
+	}
+	*of++
+	r.evidence.broken[promise] = true
+	r.evidence.list = append(r.evidence.list, e)
+	return nil
+}
+
+func (r *Replica) tellEvidence(e *message.Evidence) {
+	r.out.Send = append(r.out.Send, message.Outgoing{Body: e, Epoch: r.epoch.ID, Way: message.Gossip})
+}
+
+// evidenceRecords are those that stand behind a Base.
+func (r *Replica) evidenceRecords() (records []ordering.Record) {
+	for _, e := range r.evidence.list {
+		records = append(records, &ordering.Evidence{Evidence: e})
+	}
+	return records
+}

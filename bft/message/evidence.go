@@ -1,0 +1,125 @@
+package message
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/crypto"
+)
+
+// Evidence is two things that one member has signed, of which a correct one never signs both, however it crashes and is started
+// again: what it says rests on facts in its log. It is told by the two alone, whoever brings them. What counts is a closed
+// list of pairs, of one chain, epoch, mode, author and kind:
+//
+//	pre-prepare, prepare, commit   the same view and slot, and another digest
+//	attestation                    the same slot, and another header
+type Evidence struct{ A, B *Signed } // without attachments; A's bytes sort before B's
+
+// Promise is what a member may say one thing about.
+type Promise struct {
+	Chain, Epoch crypto.Digest
+	Mode         epoch.Mode
+	Author       epoch.ReplicaID
+	Kind         Kind
+	View         epoch.View // 0 for an attestation
+	Seq          epoch.Seq
+}
+
+// Promise is what m promises, and the digest that it promises there; ok is false for what promises nothing.
+func (m *Signed) Promise() (p Promise, digest crypto.Digest, ok bool) {
+	p = Promise{Chain: m.Chain, Epoch: m.Epoch, Mode: m.Mode, Author: m.Author, Kind: m.Body.Kind()}
+	vote := func(v Vote) (Promise, crypto.Digest, bool) {
+		p.View, p.Seq = v.View, v.Seq
+		return p, v.Digest, true
+	}
+	switch b := m.Body.(type) {
+	case *PrePrepare:
+		return vote(b.Vote)
+	case *Prepare:
+		return vote(b.Vote)
+	case *Commit:
+		return vote(b.Vote)
+	case *Attestation:
+		p.Seq = b.Seq
+		return p, b.Header, true
+	default:
+		return p, digest, false
+	}
+}
+
+var (
+	errNoConflict = errors.New("two messages that a correct member may have signed both")
+	errPairOrder  = errors.New("evidence with its messages in the other order")
+)
+
+// NewEvidence makes evidence of two messages, in either order. An error says that they are none. Whether the signatures hold is
+// for bft.Check.
+func NewEvidence(a, b *Signed) (*Evidence, error) {
+	of, first, ok := a.Promise()
+	with, second, also := b.Promise()
+	if !ok || !also || of != with || first == second {
+		return nil, errNoConflict
+	}
+	if bytes.Compare(a.Bytes, b.Bytes) > 0 {
+		a, b = b, a
+	}
+	return &Evidence{a.detached(), b.detached()}, nil
+}
+
+// detached is m without what is attached to it.
+func (m *Signed) detached() *Signed {
+	out := *m
+	out.Attached = nil
+	if p, ok := m.Body.(*PrePrepare); ok {
+		out.Body = &PrePrepare{Vote: p.Vote}
+	}
+	return &out
+}
+
+// Broken is the promise that was broken.
+func (e *Evidence) Broken() Promise {
+	p, _, _ := e.A.Promise()
+	return p
+}
+
+const domainEvidence = "quorate/evidence/1"
+
+// ID names the broken promise, so that it is the same whichever two of many conflicting messages somebody holds.
+func (e *Evidence) ID() crypto.Digest {
+	p := e.Broken()
+	var w Writer
+	w.Fixed(p.Chain[:])
+	w.Fixed(p.Epoch[:])
+	w.U8(uint8(p.Mode))
+	w.U32(uint32(p.Author))
+	w.U8(uint8(p.Kind))
+	w.U64(uint64(p.View))
+	w.U64(uint64(p.Seq))
+	return crypto.Hash(domainEvidence, w.Bytes())
+}
+
+func (e *Evidence) encode(w *Writer) { encodeAttached(e, w) }
+func (e *Evidence) attach(w *Writer) { e.Encode(w) }
+
+// Encode writes the evidence as it travels and as it is kept.
+func (e *Evidence) Encode(w *Writer) {
+	e.A.EncodeDetached(w)
+	e.B.EncodeDetached(w)
+}
+
+// ReadEvidence reads what Encode writes, and nothing that is no evidence.
+func ReadEvidence(r *Reader) *Evidence {
+	a, b := ReadDetached(r), ReadDetached(r)
+	if r.err != nil {
+		return nil
+	}
+	e, err := NewEvidence(a, b)
+	switch {
+	case err != nil:
+		r.Fail(err)
+	case !bytes.Equal(e.A.Bytes, a.Bytes):
+		r.Fail(errPairOrder)
+	}
+	return e
+}
