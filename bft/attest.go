@@ -3,6 +3,7 @@ package bft
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -234,10 +235,32 @@ func (r *Replica) becameStable(c *proof.Checkpoint) {
 	}
 	r.attest.stable = c
 	r.acknowledged(c.Header.Seq, c.Attestations)
-	r.order.Stable(c.Header.Seq)
-	r.out.Persist = append(append(r.out.Persist, r.base()), r.evidenceRecords()...)
+	r.order.Stable(c)
+	base := r.base()
+	r.forgetBodies(base)
+	r.out.Persist = append(append(append(r.out.Persist, base), r.order.Promises()...), r.evidenceRecords()...)
 	r.out.Trim = true
 	r.note(StableAt{c.Header.Seq})
+}
+
+// forgetBodies is for decisions whose batches the log had, and has no longer: behind a Base, it knows of those only that a fact
+// there names, or a block.
+func (r *Replica) forgetBodies(base *ordering.Base) {
+	named := make(map[crypto.Digest]bool)
+	for _, f := range base.Facts {
+		if v, ok := ordering.VoteOf(f); ok {
+			named[v.Digest] = true
+		}
+	}
+	for i := range r.executing {
+		d := &r.executing[i]
+		d.Logged = d.Logged && named[d.Batch.Digest()]
+	}
+	for _, seq := range slices.Sorted(maps.Keys(r.pending)) {
+		d := r.pending[seq]
+		d.Logged = d.Logged && named[d.Batch.Digest()]
+		r.pending[seq] = d
+	}
 }
 
 // base is everything that has no sequence number, and everything still live.

@@ -147,6 +147,13 @@ type (
 		Batch   crypto.Digest
 		Learned bool
 	}
+	// LeftView is that this replica votes in no view below this one any more.
+	LeftView struct{ View epoch.View }
+	// EnteredView is that it votes in this view from now on.
+	EnteredView struct {
+		View   epoch.View
+		Leader epoch.ReplicaID
+	}
 	// StableAt is that a checkpoint became stable.
 	StableAt struct{ Seq epoch.Seq }
 	// HoldsEvidence is that this replica has come to hold evidence against a member.
@@ -161,6 +168,8 @@ type (
 func (Unused) note()        {}
 func (BoundTo) note()       {}
 func (DecidedSlot) note()   {}
+func (LeftView) note()      {}
+func (EnteredView) note()   {}
 func (StableAt) note()      {}
 func (HoldsEvidence) note() {}
 func (MendedBlock) note()   {}

@@ -220,6 +220,9 @@ func (r *Replica) batchAt(seq epoch.Seq, digest crypto.Digest) *message.Batch {
 	if b := r.order.Batch(seq); b != nil && b.Digest() == digest {
 		return b
 	}
+	if b := r.order.Known(digest); b != nil {
+		return b
+	}
 	if d, ok := r.pending[seq]; ok && d.Batch.Digest() == digest {
 		return d.Batch
 	}

@@ -76,7 +76,7 @@ func (r *Replica) tickCatchup() {
 	if since >= statusIdleTicks || (since >= statusDueTicks && r.due()) || r.ticks == 1 {
 		r.catchup.toldAt = r.ticks
 		r.sendTo(r.peers, &message.Status{
-			View: r.order.View(), Delivered: r.head.Seq, Acknowledged: r.attest.acknowledged,
+			View: r.order.View(), Installed: r.order.Voting(), Delivered: r.head.Seq, Acknowledged: r.attest.acknowledged,
 			Stable: r.attest.stable.Header.Seq, Progress: r.progress(),
 		})
 	}
@@ -95,7 +95,7 @@ func (r *Replica) progress() []message.Phase {
 
 // due says whether anything waits to happen that a lost message could hold up.
 func (r *Replica) due() bool {
-	return r.pool.waiting > 0 || r.order.Open() > r.head.Seq || r.head.Seq > r.attest.acknowledged ||
+	return !r.order.Voting() || r.pool.waiting > 0 || r.order.Open() > r.head.Seq || r.head.Seq > r.attest.acknowledged ||
 		r.Behind() > 0
 }
 
@@ -142,7 +142,7 @@ func (r *Replica) onStatus(from epoch.ReplicaID, s *message.Status) error {
 	} else {
 		p.status = *s
 	}
-	r.order.Help(from, s.Delivered, s.Progress)
+	r.order.Help(from, s)
 	r.attestAgain(from, p, s)
 	return err
 }

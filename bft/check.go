@@ -12,14 +12,18 @@ import (
 
 // Why a message or a request is not valid. Validity is true for ever; relevance, which is true now, is for handlers.
 var (
-	ErrForeignChain = errors.New("is for another chain")
-	ErrForeignEpoch = errors.New("is for another epoch")
-	ErrNoMember     = errors.New("author is no member")
-	ErrSignature    = errors.New("signature does not hold")
-	ErrTooLarge     = errors.New("is too large")
-	errEmptyBatch   = errors.New("batch is empty")
-	errGenesisSlot  = errors.New("slot 0 is the genesis")
-	errRange        = errors.New("range is empty or too wide")
+	ErrForeignChain   = errors.New("is for another chain")
+	ErrForeignEpoch   = errors.New("is for another epoch")
+	ErrNoMember       = errors.New("author is no member")
+	ErrSignature      = errors.New("signature does not hold")
+	ErrTooLarge       = errors.New("is too large")
+	errEmptyBatch     = errors.New("batch is empty")
+	errGenesisSlot    = errors.New("slot 0 is the genesis")
+	errRange          = errors.New("range is empty or too wide")
+	errViewZero       = errors.New("view 0 is there from the beginning")
+	errStart          = errors.New("attestations of the genesis, which needs none")
+	errCertificates   = errors.New("certificates not in order of slots within the window, or of a view that is not over")
+	errNothingSettled = errors.New("proposal without a batch in view 0, in which nothing is settled")
 )
 
 // Check says why a message from the wire is not valid in e. It is pure: any number of goroutines may check at once.
@@ -51,6 +55,8 @@ func Check(m *message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
 		switch b := m.Body.(type) { // after its author's signature: a stranger's certificates are nobody's work
 		case *message.Have:
 			return checkHave(b, e, s)
+		case *message.ViewChange:
+			return checkViewChange(b, e, s)
 		case *message.Evidence:
 			return checkEvidence(b, e, s)
 		}
@@ -76,6 +82,10 @@ func checkBody(b message.Body, e *epoch.Epoch) ([]*message.Request, error) {
 		return nil, checkSlot(b.Seq)
 	case *message.Commit:
 		return nil, checkSlot(b.Seq)
+	case *message.ViewChange:
+		return nil, checkViewChangeForm(b, e)
+	case *message.NewView:
+		return nil, checkNewView(b, e)
 	case *message.Attestation:
 		return nil, checkSlot(b.Seq)
 	case *message.Want:
@@ -108,7 +118,12 @@ func checkProposal(p *message.PrePrepare, e *epoch.Epoch) ([]*message.Request, e
 	if err := checkSlot(p.Seq); err != nil {
 		return nil, err
 	}
-	if p.Batch == nil {
+	switch {
+	case p.Batch == nil && p.Outline == nil && p.View == 0:
+		return nil, errNothingSettled
+	case p.Batch == nil && p.Outline == nil:
+		return nil, nil // of a slot that the NewView has settled: the handler knows
+	case p.Batch == nil:
 		return nil, checkCount(len(p.Outline.Bodies), e)
 	}
 	return p.Batch.Requests, checkBatch(p.Batch, e)
@@ -159,6 +174,61 @@ func checkHave(h *message.Have, e *epoch.Epoch, s crypto.Scheme) error {
 	}
 	if err := c.Verify(e, s); err != nil {
 		return fmt.Errorf("checkpoint %d: %w", c.Header.Seq, err)
+	}
+	return nil
+}
+
+// checkViewChangeForm judges what needs no signature.
+func checkViewChangeForm(v *message.ViewChange, e *epoch.Epoch) error {
+	if v.View == 0 {
+		return errViewZero
+	}
+	if v.Start == 0 && (len(v.Attestations) > 0 || v.Header != crypto.Digest{}) {
+		return errStart
+	}
+	last := v.Start
+	for i := range v.Prepared {
+		c := &v.Prepared[i]
+		switch {
+		case c.Seq <= last:
+			return errCertificates
+		case c.Seq-v.Start > epoch.Seq(e.Parameters.Window):
+			return errCertificates
+		case c.View >= v.View:
+			return errCertificates
+		}
+		last = c.Seq
+	}
+	return nil
+}
+
+// checkViewChange judges every certificate in it: one that does not hold makes the whole of it none.
+func checkViewChange(v *message.ViewChange, e *epoch.Epoch, s crypto.Scheme) error {
+	if v.Start > 0 {
+		if err := proof.VerifyAttested(v.Start, v.Header, v.Attestations, e, s); err != nil {
+			return fmt.Errorf("start: %w", err)
+		}
+	}
+	for i := range v.Prepared {
+		if err := proof.VerifyPrepared(&v.Prepared[i], e, s); err != nil {
+			return fmt.Errorf("certificate of slot %d: %w", v.Prepared[i].Seq, err)
+		}
+	}
+	return nil
+}
+
+// checkNewView judges the form. Whether what it names is there, and says what it should, the handler finds out.
+func checkNewView(v *message.NewView, e *epoch.Epoch) error {
+	if v.View == 0 {
+		return errViewZero
+	}
+	if len(v.ViewChanges) != e.Quorum() {
+		return fmt.Errorf("new view by %d view changes, want %d", len(v.ViewChanges), e.Quorum())
+	}
+	for _, n := range v.ViewChanges {
+		if !e.Has(n.Author) {
+			return ErrNoMember
+		}
 	}
 	return nil
 }

@@ -55,8 +55,19 @@ func (v *validity) bodies() []message.Body {
 		&message.Bundle{Requests: v.batch.Requests},
 		&message.Fetch{Seq: 5, Batch: v.batch.Digest(), Missing: []uint16{1}},
 		&message.Bodies{Seq: 5, Batch: v.batch.Digest(), Time: v.batch.Time, Requests: v.batch.Requests[:1]},
+		&message.PrePrepare{Vote: message.Vote{View: 1, Seq: 5, Digest: v.batch.Digest()}},
+		&message.Suspect{View: 3, Delivered: 9},
+		v.viewChange(),
+		&message.NewView{View: 1, ViewChanges: []message.Named{{Author: 1}, {Author: 2}, {Author: 4}}},
 		v.evidence(),
 	}
+}
+
+func (v *validity) viewChange() *message.ViewChange {
+	vote := message.Vote{Seq: 5, Digest: v.batch.Digest()}
+	votes := []*message.Signed{v.say(1, &message.PrePrepare{Vote: vote, Batch: v.batch}), v.say(2, &message.Prepare{Vote: vote}), v.say(4, &message.Prepare{Vote: vote})}
+	return &message.ViewChange{View: 1, Start: 4, Header: v.checked.Header.Digest(), Attestations: v.checked.Attestations,
+		Prepared: []message.Certificate{{Vote: vote, Votes: votes}}}
 }
 
 func (v *validity) evidence() *message.Evidence {

@@ -13,8 +13,12 @@ import (
 const (
 	// bundleBytes closes a bundle before the tick. Requests that come so thick go to the leader by gossip alone.
 	bundleBytes = 64 << 10
-	// remindTicks is how long a request may wait before the leader is told of it again.
-	remindTicks = 50
+	// remindTicks is how long a request may wait before the leader is told of it again: twice before anybody suspects a leader that
+	// merely has not heard of it.
+	remindTicks = 20
+	// standstillTicks is from when on everybody is told, in place of the leader: with nothing delivered for so long it may be gone,
+	// and only who knows of something that is due suspects it.
+	standstillTicks = 30
 	// forsakenTicks is how often the leader is told of requests that came in elsewhere and have waited as long: who took them in
 	// may have crashed since, and be the leader itself, or lie and tell this replica alone. With remindTicks it is less than the
 	// second after which a node where requests wait for nothing takes no more. forsakenBytes is how much at a time: with a leader
@@ -97,19 +101,24 @@ func (r *Replica) onBundle(entry epoch.ReplicaID, b *message.Bundle) error {
 
 // tellLeader sends requests to the leader, in as many bundles as it takes.
 func (r *Replica) tellLeader(requests []*message.Request) {
-	if r.order.Leader() == r.self {
+	r.tell([]epoch.ReplicaID{r.order.Leader()}, requests)
+}
+
+// tell sends requests to members, in as many bundles as it takes; not to this replica itself.
+func (r *Replica) tell(ids []epoch.ReplicaID, requests []*message.Request) {
+	if len(ids) == 1 && ids[0] == r.self {
 		return
 	}
 	var b bundle
 	for _, q := range requests {
 		if !b.takes(q) {
-			r.sendTo([]epoch.ReplicaID{r.order.Leader()}, &message.Bundle{Head: r.head.Seq, Requests: b.requests})
+			r.sendTo(ids, &message.Bundle{Head: r.head.Seq, Requests: b.requests})
 			b = bundle{}
 		}
 		b.add(q)
 	}
 	if len(b.requests) > 0 {
-		r.sendTo([]epoch.ReplicaID{r.order.Leader()}, &message.Bundle{Head: r.head.Seq, Requests: b.requests})
+		r.sendTo(ids, &message.Bundle{Head: r.head.Seq, Requests: b.requests})
 	}
 }
 
@@ -123,11 +132,15 @@ func (r *Replica) flushBundle() {
 	r.bundle = bundle{}
 }
 
-// remindLeader tells the leader again of requests that came in here and are still in no proposal, and more slowly of those that
+// remindLeader tells the leader, or everybody, again of requests that came in here and are still in no proposal, and more slowly of those that
 // came in elsewhere. The leader itself only lets go of those that are gone.
 func (r *Replica) remindLeader() {
 	if r.ticks%10 == 0 && len(r.pool.mine) > 0 {
-		r.tellLeader(r.pool.overdue(r.ticks, remindTicks, bundleBytes))
+		whom := []epoch.ReplicaID{r.order.Leader()}
+		if r.ticks-r.catchup.lastMoved >= standstillTicks {
+			whom = r.peers
+		}
+		r.tell(whom, r.pool.overdue(r.ticks, remindTicks, bundleBytes))
 	}
 	if r.ticks%forsakenTicks == 0 && r.pool.waiting > 0 && r.order.Leader() != r.self {
 		r.tellLeader(r.pool.forsaken(r.ticks, remindTicks, forsakenBytes))

@@ -1,7 +1,10 @@
 package bft
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -27,14 +30,15 @@ const (
 // pool holds requests until they are executed: each member through which requests come has an equal share of it, and
 // in turn one place in every batch.
 type pool struct {
-	queues  []queue // by entry member
-	turn    int     // whose turn it is in the next batch
-	waiting int     // requests that are in no proposal yet
-	bytes   int     // of those
-	slots   map[slotOfSender][]*pooled
-	bodies  map[crypto.Digest]*message.Request // by body digest
-	senders map[sender]usage
-	mine    []*pooled // handed in here, though perhaps through another member before; those that are gone are let go in time
+	queues   []queue // by entry member
+	turn     int     // whose turn it is in the next batch
+	arrivals uint64
+	waiting  int // requests that are in no proposal yet
+	bytes    int // of those
+	slots    map[slotOfSender][]*pooled
+	bodies   map[crypto.Digest]*message.Request // by body digest
+	senders  map[sender]usage
+	mine     []*pooled // handed in here, though perhaps through another member before; those that are gone are let go in time
 
 	done     map[crypto.Digest]struct{} // ids of executed requests
 	doneRing []crypto.Digest
@@ -59,9 +63,14 @@ type slotOfSender struct {
 	nonce uint64
 }
 
+func (s slotOfSender) compare(o slotOfSender) int {
+	return cmp.Or(bytes.Compare(s.key[:], o.key[:]), cmp.Compare(s.nonce, o.nonce))
+}
+
 type pooled struct {
 	request  *message.Request
 	entry    epoch.ReplicaID
+	arrival  uint64 // its number among all that came
 	told     uint64 // tick at which it came, or the leader was last told of it by this replica
 	proposed bool
 	gone     bool
@@ -119,7 +128,8 @@ func (p *pool) add(q *message.Request, entry epoch.ReplicaID, now uint64) (bool,
 		return false, ErrPoolFull
 	}
 	shelf.usage, p.senders[who] = all, one
-	e := &pooled{request: q, entry: entry, told: now}
+	p.arrivals++
+	e := &pooled{request: q, entry: entry, arrival: p.arrivals, told: now}
 	shelf.fifo = append(shelf.fifo, e)
 	p.slots[place] = append(p.slots[place], e)
 	p.bodies[q.Body()] = q
@@ -200,6 +210,29 @@ func (p *pool) markWaiting(requests []*message.Request) {
 				shelf.fifo = append(slices.DeleteFunc(shelf.fifo, func(o *pooled) bool { return o == e }), e)
 			}
 		}
+	}
+}
+
+// markAllWaiting is for when no proposal counts any more: what was in one goes to the end of the line, in the order in which it came.
+func (p *pool) markAllWaiting() {
+	var all []*pooled
+	for _, place := range slices.SortedFunc(maps.Keys(p.slots), slotOfSender.compare) {
+		for _, e := range p.slots[place] {
+			if e.proposed {
+				all = append(all, e)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b *pooled) int { return cmp.Compare(a.arrival, b.arrival) })
+	for i := range p.queues {
+		p.queues[i].fifo = slices.DeleteFunc(p.queues[i].fifo, func(e *pooled) bool { return e.gone || e.proposed })
+	}
+	for _, e := range all {
+		e.proposed = false
+		p.waiting++
+		p.bytes += e.request.Size()
+		shelf := &p.queues[e.entry-1]
+		shelf.fifo = append(shelf.fifo, e)
 	}
 }
 

@@ -1,6 +1,9 @@
 package bft
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/ordering"
@@ -75,16 +78,15 @@ func (r *Replica) Step(e Event) Effects {
 // advance follows the consequences of whatever has happened.
 func (r *Replica) advance() {
 	for {
-		r.propose()
 		out := r.order.Take()
 		r.noteBound(out.Persist)
 		r.out.Persist = append(r.out.Persist, out.Persist...)
 		r.out.Send = append(r.out.Send, out.Send...)
+		if out.Moved {
+			r.movedOn(out.Settled)
+		}
 		for _, e := range out.Evidence {
 			_ = r.onEvidence(e) // an error says that it is known
-		}
-		if len(out.Proposed) == 0 && len(out.Decided) == 0 {
-			return
 		}
 		for _, p := range out.Proposed {
 			r.onProposed(p)
@@ -92,7 +94,11 @@ func (r *Replica) advance() {
 		for _, d := range out.Decided {
 			r.onDecided(d, false)
 		}
-		r.deliverInOrder()
+		if len(out.Proposed)+len(out.Decided) > 0 {
+			r.deliverInOrder()
+		} else if !r.propose() { // last: what a new view settles is in no other proposal
+			return
+		}
 	}
 }
 
@@ -103,6 +109,10 @@ func (r *Replica) noteBound(records []ordering.Record) {
 			r.note(BoundTo{rec.Vote, message.Accepted})
 		case *ordering.Prepared:
 			r.note(BoundTo{rec.Vote, message.Prepared})
+		case *ordering.Left:
+			r.note(LeftView{rec.ViewChange.View})
+		case *ordering.Installed:
+			r.note(EnteredView{rec.NewView.View, r.epoch.Leader(rec.NewView.View)})
 		}
 	}
 }
@@ -127,6 +137,8 @@ func (r *Replica) onReceived(m *message.Signed) error {
 		return r.onVote(m, b.Seq)
 	case *message.Commit:
 		return r.onVote(m, b.Seq)
+	case *message.Suspect, *message.ViewChange, *message.NewView:
+		return r.order.Receive(m)
 	case *message.Attestation:
 		return r.onAttestation(m, b)
 	case *message.Status:
@@ -167,12 +179,44 @@ func (r *Replica) knowsDecision(seq epoch.Seq) bool {
 func (r *Replica) onTick(now int64) {
 	r.ticks++
 	r.now = now
-	r.order.Tick()
+	r.order.Tick(r.leaderOwes())
 	r.tickGatherings()
 	r.flushBundle()
 	r.remindLeader()
 	r.tickCatchup()
 	r.tickMending()
+}
+
+// leaderOwes says whether something waits for the leader: not while the next decided slot waits for the machine, or others'
+// machines hold up the window.
+func (r *Replica) leaderOwes() bool {
+	if _, ok := r.pending[r.delivered+1]; ok {
+		return false
+	}
+	if r.order.Open() > r.delivered {
+		return true
+	}
+	full := r.delivered >= r.attest.stable.Header.Seq+epoch.Seq(r.epoch.Parameters.Window)
+	return r.pool.waiting > 0 && !full
+}
+
+// movedOn lets go of what waited in a view that is over. Requests are in a proposal only if they are in a batch that is decided, or
+// that the new view settles; the new leader is told of the others.
+func (r *Replica) movedOn(settled []*message.Batch) {
+	for _, g := range slices.Clone(r.gather.list) {
+		r.forgetGathering(g)
+	}
+	r.pool.markAllWaiting()
+	for i := range r.executing {
+		r.pool.markProposed(r.executing[i].Batch.Requests)
+	}
+	for _, seq := range slices.Sorted(maps.Keys(r.pending)) {
+		r.pool.markProposed(r.pending[seq].Batch.Requests)
+	}
+	for _, b := range settled {
+		r.pool.markProposed(b.Requests)
+	}
+	r.tell([]epoch.ReplicaID{r.order.Leader()}, r.pool.overdue(r.ticks, 0, bundleBytes))
 }
 
 // send says b to all members, this replica included.
@@ -189,20 +233,20 @@ func (r *Replica) note(n Note) {
 }
 
 // propose keeps the pipeline full while this replica leads. Batching has no clock: while D slots are in flight,
-// requests gather, and the next batch takes them all.
-func (r *Replica) propose() {
-	if r.order.Leader() != r.self || r.observes || r.now == 0 {
-		return
+// requests gather, and the next batch takes them all. It says whether it has proposed anything.
+func (r *Replica) propose() (did bool) {
+	if r.order.Leader() != r.self || !r.order.Voting() || r.observes || r.now == 0 {
+		return false
 	}
 	p := &r.epoch.Parameters
 	for r.pool.waiting > 0 {
 		inFlight := uint64(r.order.Open() - r.head.Seq)
 		full := r.pool.fills(int(p.BatchRequests), int(p.BatchBytes))
 		if inFlight >= uint64(p.Burst) || (inFlight >= uint64(p.Pipeline) && !full) {
-			return
+			return did
 		}
 		if r.order.Open() >= r.attest.stable.Header.Seq+epoch.Seq(p.Window) {
-			return
+			return did
 		}
 		requests := r.pool.take(int(p.BatchRequests), int(p.BatchBytes))
 		invariant.Holds(len(requests) > 0, "a request that waits fits into a batch")
@@ -211,7 +255,9 @@ func (r *Replica) propose() {
 			r.flushBundle() // others must have by gossip what is only named to them
 		}
 		invariant.Holds(r.order.Propose(batch), "a leader with room in its window can propose")
+		did = true
 	}
+	return did
 }
 
 // Remember is for requests that the newest blocks have brought to an end, in the order of the blocks, before the first Step: late

@@ -32,6 +32,8 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	var facts []ordering.Record
 	var entered *epoch.Epoch
 	var held []*message.Evidence
+	var left *ordering.Left
+	var installed *ordering.Installed
 	view := epoch.View(0)
 	batches := make(map[crypto.Digest]*message.Batch)
 	for _, rec := range past {
@@ -55,6 +57,12 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 			batches[rec.Batch.Digest()] = rec.Batch
 		case *ordering.Accepted, *ordering.Prepared:
 			facts = append(facts, rec)
+		case *ordering.Left:
+			left = rec
+			view = max(view, rec.ViewChange.View)
+		case *ordering.Installed:
+			installed = rec
+			view = max(view, rec.NewView.View)
 		case *ordering.Evidence:
 			held = append(held, rec.Evidence)
 		case *ordering.Decided:
@@ -65,7 +73,7 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	if err := r.checkIdentity(entered); err != nil {
 		return nil, Effects{}, err
 	}
-	if err := r.begin(view, facts, batches); err != nil {
+	if err := r.begin(view, pbft.Start{Left: left, Installed: installed, Facts: facts, Batches: batches}); err != nil {
 		return nil, Effects{}, err
 	}
 	r.out.Enter = r.epoch
@@ -111,7 +119,7 @@ func sameEpoch(a, b *epoch.Epoch) bool {
 	return bytes.Equal(x.Bytes(), y.Bytes())
 }
 
-func (r *Replica) begin(view epoch.View, facts []ordering.Record, batches map[crypto.Digest]*message.Batch) (err error) {
+func (r *Replica) begin(view epoch.View, s pbft.Start) (err error) {
 	n := r.epoch.N()
 	p := r.epoch.Parameters
 	r.pool = newPool(n)
@@ -127,13 +135,11 @@ func (r *Replica) begin(view epoch.View, facts []ordering.Record, batches map[cr
 		}
 	}
 	if r.observes {
-		r.order = &observer{epoch: r.epoch, view: view, open: r.delivered}
+		r.order = &observer{epoch: r.epoch, view: view, views: make([]epoch.View, n), open: r.delivered}
 		return nil
 	}
-	r.order, err = newProtocol(pbft.Start{
-		Self: r.self, Epoch: r.epoch, View: view, Stable: r.attest.stable.Header.Seq, Delivered: r.head.Seq,
-		Facts: facts, Batches: batches,
-	})
+	s.Self, s.Epoch, s.Stable, s.Delivered = r.self, r.epoch, r.attest.stable, r.head.Seq
+	r.order, err = newProtocol(s)
 	return err
 }
 

@@ -29,6 +29,10 @@ const (
 	statusRate = 20
 	// A Want follows upon the answer to the one before, which is 32 blocks with their signatures to check.
 	wantRate = 400
+	// A Suspect is sent every 100 ms while it holds. A ViewChange is sent once, and those that a NewView names again with it to
+	// whoever lacks them, five times in a second at most.
+	suspectRate = 20
+	newViewRate = 10
 	// A Fetch is for a batch of over 16 KiB, of which no disk takes more.
 	fetchRate = 1000
 	// A Bundle goes to the leader for each lot of transactions that a verifier has checked, and into the gossip every tick
@@ -74,6 +78,9 @@ func limits(p epoch.Parameters) map[message.Kind]limit {
 		message.KindPrePrepare:  {size: batch, frames: votes.frames, bytes: proposalBytes},
 		message.KindPrepare:     votes,
 		message.KindCommit:      votes,
+		message.KindSuspect:     {size: smallMessage, frames: suspectRate},
+		message.KindViewChange:  {size: p2p.MaxBulkFrame, frames: newViewRate * epoch.MaxMembers, bytes: proposalBytes},
+		message.KindNewView:     {size: smallMessage, frames: newViewRate},
 		message.KindAttestation: votes,
 		message.KindStatus:      {size: smallMessage, frames: statusRate},
 		message.KindWant:        {size: smallMessage, frames: wantRate},

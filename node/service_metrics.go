@@ -35,7 +35,8 @@ type flow struct {
 
 // kinds are the messages that are counted under their own names; all others are counted as "other".
 var kinds = [...]message.Kind{
-	message.KindPrePrepare, message.KindPrepare, message.KindCommit, message.KindAttestation,
+	message.KindPrePrepare, message.KindPrepare, message.KindCommit,
+	message.KindSuspect, message.KindViewChange, message.KindNewView, message.KindAttestation,
 	message.KindStatus, message.KindWant, message.KindHave, message.KindBundle,
 	message.KindFetch, message.KindBodies, message.KindEvidence,
 }

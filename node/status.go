@@ -149,6 +149,10 @@ func (n *Node) report(notes []bft.Note) {
 		switch note := note.(type) {
 		case bft.Unused:
 			n.log.Debug("message of no use", "kind", note.Kind, "member", note.Author, "reason", note.Reason)
+		case bft.LeftView:
+			n.log.Info("leaves for another view", "view", note.View)
+		case bft.EnteredView:
+			n.log.Info("votes in another view", "view", note.View, "leader", note.Leader)
 		case bft.StableAt:
 			n.log.Debug("checkpoint is stable", "seq", note.Seq)
 		case bft.HoldsEvidence:

@@ -133,6 +133,13 @@ func (e *Epoch) IDOf(key crypto.PublicKey) ReplicaID {
 	return ReplicaID(i + 1)
 }
 
+// A replica that changes views shows a certificate for each slot of its window, in one message: so many bytes for a vote, and so
+// many for all.
+const (
+	voteBytes           = 200
+	maxCertificateBytes = 4<<20 - 64<<10
+)
+
 // MaxMembers bounds an epoch: every member hears every vote, so cost grows with the square.
 const MaxMembers = 31
 
@@ -152,6 +159,9 @@ func (e *Epoch) Validate() error {
 		return fmt.Errorf("members: %d, at most %d", e.N(), MaxMembers)
 	case e.Mode == Byzantine && e.N() < 4:
 		return fmt.Errorf("members: %d: %w", e.N(), errFewByzantine)
+	case int(e.Parameters.Window)*e.Quorum()*voteBytes > maxCertificateBytes:
+		return fmt.Errorf("window: %d slots with a certificate of %d votes each do not fit into one message, at most %d do",
+			e.Parameters.Window, e.Quorum(), maxCertificateBytes/voteBytes/e.Quorum())
 	}
 	for i, m := range e.Members {
 		if err := m.validate(); err != nil {

@@ -15,6 +15,9 @@ const (
 	KindPrePrepare  Kind = 1
 	KindPrepare     Kind = 2
 	KindCommit      Kind = 3
+	KindSuspect     Kind = 4
+	KindViewChange  Kind = 5
+	KindNewView     Kind = 6
 	KindAttestation Kind = 16
 	KindStatus      Kind = 17
 	KindWant        Kind = 18
@@ -34,6 +37,12 @@ func (k Kind) String() string {
 		return "prepare"
 	case KindCommit:
 		return "commit"
+	case KindSuspect:
+		return "suspect"
+	case KindViewChange:
+		return "view-change"
+	case KindNewView:
+		return "new-view"
 	case KindAttestation:
 		return "attestation"
 	case KindStatus:
@@ -84,11 +93,12 @@ func readVote(r *Reader) Vote {
 }
 
 // PrePrepare is the leader's word that it wants a batch at a slot. The batch is attached, whole or by the names of its
-// transactions; its digest is signed, so the leader's word is the same either way.
+// transactions, or not at all if its NewView has settled the slot; its digest is signed, so the leader's word is the same
+// in each form.
 type PrePrepare struct {
 	Vote
-	Batch   *Batch   // nil if only named, or detached
-	Outline *Outline // nil if whole, or detached
+	Batch   *Batch   // nil if only named, settled, or detached
+	Outline *Outline // nil if whole, settled, or detached
 }
 
 // InlineBytes is up to which size of its transactions in all a batch is proposed whole. Most transactions of a larger one
@@ -103,20 +113,16 @@ func NewPrePrepare(v Vote, b *Batch) *PrePrepare {
 	return &PrePrepare{Vote: v, Batch: b}
 }
 
-// Time is the batch's.
-func (p *PrePrepare) Time() int64 {
-	if p.Batch != nil {
-		return p.Batch.Time
-	}
-	return p.Outline.Time
-}
-
-// Count is how many transactions the batch has.
+// Count is how many transactions the batch has, 0 if it is not attached.
 func (p *PrePrepare) Count() int {
-	if p.Batch != nil {
+	switch {
+	case p.Batch != nil:
 		return len(p.Batch.Requests)
+	case p.Outline != nil:
+		return len(p.Outline.Bodies)
+	default:
+		return 0
 	}
-	return len(p.Outline.Bodies)
 }
 
 // Prepare is a backup's promise to stand by the leader's batch.
@@ -134,11 +140,12 @@ type Attestation struct {
 
 // Status tells peers how far a replica is, so that they can send again what it lacks.
 type Status struct {
-	View         epoch.View
-	Delivered    epoch.Seq // newest slot executed
-	Acknowledged epoch.Seq // newest slot that a quorum is known to have attested
-	Stable       epoch.Seq // newest stable checkpoint
-	Progress     []Phase   // of the slots above Delivered, in order
+	View         epoch.View // the highest that it has promised to vote in, and in no lower one
+	Installed    bool       // it votes in View: it has the NewView, of which view 0 needs none
+	Delivered    epoch.Seq  // newest slot executed
+	Acknowledged epoch.Seq  // newest slot that a quorum is known to have attested
+	Stable       epoch.Seq  // newest stable checkpoint
+	Progress     []Phase    // of the slots above Delivered, in order
 }
 
 // MaxProgress bounds Status.Progress.
@@ -209,18 +216,22 @@ func (*Evidence) Kind() Kind    { return KindEvidence }
 
 // How a proposal's batch is attached.
 const (
-	formWhole = 1
-	formNamed = 2
+	formWhole   = 1
+	formNamed   = 2
+	formSettled = 3
 )
 
 func (p *PrePrepare) attach(w *Writer) {
-	if p.Batch != nil {
+	switch {
+	case p.Batch != nil:
 		w.U8(formWhole)
 		p.Batch.Encode(w)
-		return
+	case p.Outline != nil:
+		w.U8(formNamed)
+		p.Outline.Encode(w)
+	default:
+		w.U8(formSettled)
 	}
-	w.U8(formNamed)
-	p.Outline.Encode(w)
 }
 
 func (a *Attestation) encode(w *Writer) {
@@ -231,6 +242,7 @@ func (*Attestation) attach(*Writer) {}
 
 func (s *Status) encode(w *Writer) {
 	w.U64(uint64(s.View))
+	w.Flag(s.Installed)
 	w.U64(uint64(s.Delivered))
 	w.U64(uint64(s.Acknowledged))
 	w.U64(uint64(s.Stable))
@@ -308,6 +320,12 @@ func readBody(k Kind, r *Reader, attached []byte) Body {
 		b = &Prepare{readVote(r)}
 	case KindCommit:
 		b = &Commit{readVote(r)}
+	case KindSuspect:
+		b = &Suspect{View: epoch.View(r.U64()), Delivered: epoch.Seq(r.U64())}
+	case KindViewChange:
+		b = readViewChange(r, at, attached)
+	case KindNewView:
+		b = readNewView(r)
 	case KindAttestation:
 		b = &Attestation{Seq: epoch.Seq(r.U64()), Header: r.Digest()}
 	case KindStatus:
@@ -347,6 +365,7 @@ func checkAttached(r, at *Reader, attached []byte) {
 func readStatus(r *Reader) *Status {
 	s := &Status{
 		View:         epoch.View(r.U64()),
+		Installed:    r.Flag(),
 		Delivered:    epoch.Seq(r.U64()),
 		Acknowledged: epoch.Seq(r.U64()),
 		Stable:       epoch.Seq(r.U64()),
@@ -384,6 +403,8 @@ func readPrePrepare(r, at *Reader) *PrePrepare {
 		if p.Outline = DecodeOutline(at); at.err == nil {
 			digest = p.Outline.Digest()
 		}
+	case formSettled:
+		digest = p.Digest
 	default:
 		at.Fail(fmt.Errorf("form %d is none", form))
 	}

@@ -128,10 +128,10 @@ func TestNumbersThatStandForNothingAreRefused(t *testing.T) {
 	}{
 		"a version":      {&Prepare{}, len(signedTag), 2},
 		"kind 0":         {&Prepare{}, signedHead - 5, 0},
-		"kind 4":         {&Prepare{}, signedHead - 5, 4},
+		"kind 7":         {&Prepare{}, signedHead - 5, 7},
 		"kind 255":       {&Prepare{}, signedHead - 5, 255},
-		"a fifth phase":  {&Status{Progress: []Phase{Decided}}, signedHead + 36, 4},
-		"phases without": {&Status{Progress: []Phase{Decided}}, signedHead + 35, 2},
+		"a fifth phase":  {&Status{Progress: []Phase{Decided}}, signedHead + 37, 4},
+		"phases without": {&Status{Progress: []Phase{Decided}}, signedHead + 36, 2},
 	} {
 		m := sign(c.of)
 		m.Bytes[c.at] = c.to
@@ -223,7 +223,7 @@ func TestPromisedLengthsAllocateNothing(t *testing.T) {
 		{"count of places", func() error { r := NewReader(huge(40, make([]byte, 44))); readFetch(r); return r.Close() }},
 		{"count of blocks", func() error { r := NewReader(huge(0, make([]byte, 4))); readHave(r); return r.Close() }},
 		{"count of phases", func() error {
-			r := NewReader(huge(32, status[signedHead:]))
+			r := NewReader(huge(33, status[signedHead:]))
 			readStatus(r)
 			return r.Close()
 		}},

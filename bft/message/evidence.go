@@ -13,6 +13,7 @@ import (
 // list of pairs, of one chain, epoch, mode, author and kind:
 //
 //	pre-prepare, prepare, commit   the same view and slot, and another digest
+//	view-change, new-view          the same view, and other content
 //	attestation                    the same slot, and another header
 type Evidence struct{ A, B *Signed } // without attachments; A's bytes sort before B's
 
@@ -23,7 +24,7 @@ type Promise struct {
 	Author       epoch.ReplicaID
 	Kind         Kind
 	View         epoch.View // 0 for an attestation
-	Seq          epoch.Seq
+	Seq          epoch.Seq  // 0 for a view change or a new view
 }
 
 // Promise is what m promises, and the digest that it promises there; ok is false for what promises nothing.
@@ -40,6 +41,12 @@ func (m *Signed) Promise() (p Promise, digest crypto.Digest, ok bool) {
 		return vote(b.Vote)
 	case *Commit:
 		return vote(b.Vote)
+	case *ViewChange:
+		p.View = b.View
+		return p, m.Digest(), true
+	case *NewView:
+		p.View = b.View
+		return p, m.Digest(), true
 	case *Attestation:
 		p.Seq = b.Seq
 		return p, b.Header, true
@@ -71,8 +78,11 @@ func NewEvidence(a, b *Signed) (*Evidence, error) {
 func (m *Signed) detached() *Signed {
 	out := *m
 	out.Attached = nil
-	if p, ok := m.Body.(*PrePrepare); ok {
-		out.Body = &PrePrepare{Vote: p.Vote}
+	switch b := m.Body.(type) {
+	case *PrePrepare:
+		out.Body = &PrePrepare{Vote: b.Vote}
+	case *ViewChange:
+		out.Body = &ViewChange{View: b.View, Start: b.Start, Header: b.Header}
 	}
 	return &out
 }

@@ -38,7 +38,10 @@ func conflict(author epoch.ReplicaID) *Evidence {
 		return &PrePrepare{Vote: Vote{View: 3, Seq: 7, Digest: batch.Digest()}, Batch: batch}
 	}
 	a, b := propose(1), propose(2)
-	if author > 1 {
+	switch {
+	case author == 3:
+		a, b = viewChange(Vote{View: 3, Seq: 7}), &ViewChange{View: 4}
+	case author > 1:
 		a, b = &Attestation{Seq: 7, Header: crypto.Digest{1}}, &Attestation{Seq: 7, Header: crypto.Digest{2}}
 	}
 	e, err := NewEvidence(signBy(author, a), signBy(author, b))
@@ -46,6 +49,13 @@ func conflict(author epoch.ReplicaID) *Evidence {
 		panic(err)
 	}
 	return e
+}
+
+func viewChange(v Vote) *ViewChange {
+	header := crypto.Digest{5}
+	votes := []*Signed{signBy(1, &Prepare{v}), signBy(2, &Prepare{v}), signBy(4, &PrePrepare{Vote: v}).detached()}
+	return &ViewChange{View: 4, Start: 6, Header: header, Attestations: []*Signed{signBy(3, &Attestation{Seq: 6, Header: header})},
+		Prepared: []Certificate{{v, votes}}}
 }
 
 // samples has a body of every kind, in each form that matters.
@@ -69,8 +79,14 @@ func samples() []Body {
 		&Fetch{},
 		&Bodies{Seq: 7, Batch: batch.Digest(), Time: -1, Requests: batch.Requests},
 		&Bodies{},
+		&PrePrepare{Vote: vote},
+		&Suspect{View: 3, Delivered: 9},
+		viewChange(vote),
+		&ViewChange{View: 1},
+		&NewView{View: 4, ViewChanges: []Named{{1, crypto.Digest{1}}, {3, crypto.Digest{2}}}},
 		conflict(1),
 		conflict(2),
+		conflict(3),
 	}
 }
 

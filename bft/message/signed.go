@@ -85,7 +85,7 @@ func (m *Signed) EncodeDetached(w *Writer) {
 const MinDetached = 4 + signedHead + crypto.SignatureSize
 
 // ReadDetached reads what EncodeDetached writes: a message whose signed part is all there is, or a PrePrepare, whose
-// Batch is then nil.
+// Batch is then nil, or a ViewChange, which then shows nothing.
 func ReadDetached(r *Reader) *Signed {
 	m := &Signed{Bytes: r.String(MaxSignedBytes)}
 	r.Fixed(m.Signature[:])
@@ -96,6 +96,10 @@ func ReadDetached(r *Reader) *Signed {
 		switch k {
 		case KindPrePrepare:
 			return &PrePrepare{Vote: readVote(in)}
+		case KindViewChange:
+			v := readViewChangeHead(in)
+			in.Digest() // of what is not there
+			return v
 		case KindHave, KindBundle, KindBodies, KindEvidence:
 			in.Fail(errDetached)
 			return nil

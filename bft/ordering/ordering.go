@@ -5,6 +5,7 @@ package ordering
 import (
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 )
 
@@ -23,29 +24,35 @@ type Protocol interface {
 	Accept(epoch.Seq, *message.Batch)
 	// Batch is the one accepted at a slot above the stable checkpoint, or nil.
 	Batch(epoch.Seq) *message.Batch
+	// Known is a batch of this digest that is left here from an earlier view, or nil.
+	Known(crypto.Digest) *message.Batch
 	// Voters are the members known to stand by a batch at a slot, its proposer first.
 	Voters(epoch.Seq, crypto.Digest) []epoch.ReplicaID
-	// Tick says that an interval of 10 ms has passed.
-	Tick()
+	// Tick says that an interval of 10 ms has passed, and whether anything is due of the leader.
+	Tick(due bool)
 	// Learned says that a slot's decision has come by proof from elsewhere: it needs no more votes. The answer is
 	// whether the batch of this digest is in this replica's log already.
 	Learned(epoch.Seq, crypto.Digest) (logged bool)
 	// Delivered says that every slot up to this one is decided and handed on.
 	Delivered(epoch.Seq)
 	// Stable says that no member needs to hear of this slot or anything before it again.
-	Stable(epoch.Seq)
+	Stable(*proof.Checkpoint)
 	// Progress says how far the slots above the last delivered one are, in order, to tell peers by Status.
 	Progress() []message.Phase
-	// Help sends a peer again what it lacks of the slots above delivered, going by the progress it has told.
-	Help(peer epoch.ReplicaID, delivered epoch.Seq, progress []message.Phase)
+	// Help sends a peer again what it lacks, going by what it has told of itself.
+	Help(peer epoch.ReplicaID, s *message.Status)
 	// Open is the highest slot this replica has accepted a proposal for, decided or not.
 	Open() epoch.Seq
-	// View is the view this replica votes in.
+	// View is the highest view this replica has promised to vote in: it votes in no lower one.
 	View() epoch.View
+	// Voting says whether it votes in View yet.
+	Voting() bool
 	// Leader is who may propose in that view.
 	Leader() epoch.ReplicaID
 	// Facts are those that a Base record must repeat: all that is live above the stable checkpoint.
 	Facts() []Record
+	// Promises are those without a sequence number, which stand behind every Base again.
+	Promises() []Record
 	// Take is all that was asked for since the last Take.
 	Take() Output
 }
@@ -57,6 +64,8 @@ type Output struct {
 	Proposed []Proposal
 	Decided  []Decision
 	Evidence []*message.Evidence
+	Moved    bool             // a view was left, or begun: whatever waited in an earlier one waits no more
+	Settled  []*message.Batch // by the view that was begun, as far as they are at hand
 }
 
 // Proposal is a batch that a slot waits for: proposed by the leader, or accepted before and lost since. The protocol votes

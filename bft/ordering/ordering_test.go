@@ -50,11 +50,20 @@ func records() []Record {
 	if err != nil {
 		panic(err)
 	}
+	viewChange := &message.ViewChange{View: 2, Start: 1, Header: crypto.Digest{1}, Attestations: []*message.Signed{say(1, &message.Attestation{Seq: 1, Header: crypto.Digest{1}})},
+		Prepared: []message.Certificate{{Vote: vote, Votes: prepared.Prepares}}}
+	changes := []*message.Signed{say(1, viewChange), say(3, &message.ViewChange{View: 2})}
+	newView := &message.NewView{View: 2}
+	for _, m := range changes {
+		newView.ViewChanges = append(newView.ViewChanges, message.Named{Author: m.Author, Digest: m.Digest()})
+	}
 	return []Record{
 		&birth, &Entered{e}, &Bodies{batch}, accepted, &Accepted{Vote: vote}, prepared,
 		&Decided{proof.Decision{Header: h, View: 1, Certificate: commits}},
 		&Base{Birth: birth, Epoch: e, View: 1, Stable: &proof.Checkpoint{Header: h}, Headers: []proof.Header{h}, Facts: []Record{accepted, prepared}},
 		&Evidence{evidence},
+		&Left{viewChange}, &Left{&message.ViewChange{View: 7}},
+		&Installed{NewView: newView, Signed: say(2, newView), ViewChanges: changes}, &Installed{NewView: newView, ViewChanges: changes},
 	}
 }
 
@@ -77,7 +86,7 @@ func TestEveryRecordRoundTrips(t *testing.T) {
 			t.Errorf("kind %d: passes with a byte behind it", rec.Kind())
 		}
 	}
-	for k := KindBirth; k <= KindEvidence; k++ {
+	for k := KindBirth; k <= KindInstalled; k++ {
 		if !seen[k] {
 			t.Errorf("kind %d: not tried", k)
 		}

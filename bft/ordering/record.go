@@ -21,14 +21,16 @@ type Record interface {
 type RecordKind uint8
 
 const (
-	KindBirth    RecordKind = 1
-	KindEntered  RecordKind = 2
-	KindBodies   RecordKind = 3
-	KindAccepted RecordKind = 4
-	KindPrepared RecordKind = 5
-	KindDecided  RecordKind = 6
-	KindBase     RecordKind = 7
-	KindEvidence RecordKind = 8
+	KindBirth     RecordKind = 1
+	KindEntered   RecordKind = 2
+	KindBodies    RecordKind = 3
+	KindAccepted  RecordKind = 4
+	KindPrepared  RecordKind = 5
+	KindDecided   RecordKind = 6
+	KindBase      RecordKind = 7
+	KindEvidence  RecordKind = 8
+	KindLeft      RecordKind = 9
+	KindInstalled RecordKind = 10
 )
 
 // Birth is a log's first record: whose log it is, and which life of it.
@@ -64,6 +66,18 @@ type Decided struct{ proof.Decision }
 // Evidence is what this replica holds against a member. It stands behind every Base again, in the same append.
 type Evidence struct{ *message.Evidence }
 
+// Left is that this replica votes in no view below that of its ViewChange any more, which it is to say in just these words
+// for as long as nothing is newer. It stands behind every Base again, in the same append.
+type Left struct{ ViewChange *message.ViewChange }
+
+// Installed is that this replica votes in a view, by a NewView and the ViewChanges that this names. It stands behind every
+// Base again, in the same append.
+type Installed struct {
+	NewView     *message.NewView
+	Signed      *message.Signed   // the leader's; nil if that is this replica, whose signature comes out the same each time
+	ViewChanges []*message.Signed // in the order of NewView
+}
+
 // Base repeats all that has no sequence number and all that is still live, so that whatever stands before it in the
 // log is no longer needed as a fact.
 type Base struct {
@@ -75,14 +89,16 @@ type Base struct {
 	Facts   []Record       // Accepted and Prepared above the stable checkpoint
 }
 
-func (*Birth) Kind() RecordKind    { return KindBirth }
-func (*Entered) Kind() RecordKind  { return KindEntered }
-func (*Bodies) Kind() RecordKind   { return KindBodies }
-func (*Accepted) Kind() RecordKind { return KindAccepted }
-func (*Prepared) Kind() RecordKind { return KindPrepared }
-func (*Decided) Kind() RecordKind  { return KindDecided }
-func (*Base) Kind() RecordKind     { return KindBase }
-func (*Evidence) Kind() RecordKind { return KindEvidence }
+func (*Birth) Kind() RecordKind     { return KindBirth }
+func (*Entered) Kind() RecordKind   { return KindEntered }
+func (*Bodies) Kind() RecordKind    { return KindBodies }
+func (*Accepted) Kind() RecordKind  { return KindAccepted }
+func (*Prepared) Kind() RecordKind  { return KindPrepared }
+func (*Decided) Kind() RecordKind   { return KindDecided }
+func (*Base) Kind() RecordKind      { return KindBase }
+func (*Evidence) Kind() RecordKind  { return KindEvidence }
+func (*Left) Kind() RecordKind      { return KindLeft }
+func (*Installed) Kind() RecordKind { return KindInstalled }
 
 func (b *Birth) encode(w *message.Writer) {
 	w.Fixed(b.Key[:])
@@ -111,9 +127,35 @@ func (p *Prepared) encode(w *message.Writer) {
 
 func (d *Decided) encode(w *message.Writer)  { d.Decision.Encode(w) }
 func (e *Evidence) encode(w *message.Writer) { e.Evidence.Encode(w) }
+func (l *Left) encode(w *message.Writer)     { l.ViewChange.Encode(w) }
 
-// maxFacts bounds a Base: two facts a slot of the widest window.
-const maxFacts = 2 * 4096
+func (i *Installed) encode(w *message.Writer) {
+	w.Flag(i.Signed != nil)
+	if i.Signed != nil {
+		i.Signed.EncodeDetached(w)
+	} else {
+		i.NewView.Encode(w)
+	}
+	w.U32(uint32(len(i.ViewChanges)))
+	for _, v := range i.ViewChanges {
+		v.Encode(w)
+	}
+}
+
+// VoteOf is what a fact about a slot binds its replica to; ok is false for other facts.
+func VoteOf(rec Record) (v message.Vote, ok bool) {
+	switch rec := rec.(type) {
+	case *Accepted:
+		return rec.Vote, true
+	case *Prepared:
+		return rec.Vote, true
+	default:
+		return v, false
+	}
+}
+
+// maxFacts bounds a Base: two facts a slot of the widest window in each of two views, and a certificate of one before.
+const maxFacts = 5 * 4096
 
 func (b *Base) encode(w *message.Writer) {
 	b.Birth.encode(w)
@@ -196,6 +238,10 @@ func read(kind RecordKind, r *message.Reader) Record {
 		return &Decided{*proof.ReadDecision(r)}
 	case KindBase:
 		return readBase(r)
+	case KindLeft:
+		return &Left{message.ReadViewChange(r)}
+	case KindInstalled:
+		return readInstalled(r)
 	case KindEvidence:
 		return &Evidence{message.ReadEvidence(r)}
 	default:
@@ -216,6 +262,45 @@ func readAccepted(r *message.Reader) *Accepted {
 		a.Proposal = message.ReadDetached(r)
 	}
 	return a
+}
+
+var errInstalled = errors.New("a new view that is none, or without the view changes that it names")
+
+func readInstalled(r *message.Reader) *Installed {
+	i := &Installed{}
+	if r.Flag() {
+		if i.Signed = message.ReadDetached(r); r.Err() != nil {
+			return i
+		}
+		i.NewView, _ = i.Signed.Body.(*message.NewView)
+	} else {
+		i.NewView = message.ReadNewView(r)
+	}
+	for range r.Count(epoch.MaxMembers, message.MinDetached) {
+		v := message.ReadSigned(r)
+		if r.Err() != nil {
+			return i
+		}
+		i.ViewChanges = append(i.ViewChanges, v)
+	}
+	if r.Err() == nil && !i.whole() {
+		r.Fail(errInstalled)
+	}
+	return i
+}
+
+// whole says whether the ViewChanges are those that the NewView names.
+func (i *Installed) whole() bool {
+	if i.NewView == nil || len(i.ViewChanges) != len(i.NewView.ViewChanges) {
+		return false
+	}
+	for n, v := range i.ViewChanges {
+		name := i.NewView.ViewChanges[n]
+		if _, ok := v.Body.(*message.ViewChange); !ok || v.Author != name.Author || v.Digest() != name.Digest {
+			return false
+		}
+	}
+	return true
 }
 
 func readBase(r *message.Reader) *Base {

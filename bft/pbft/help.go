@@ -27,9 +27,9 @@ func (in *Instance) Progress() []message.Phase {
 	return progress
 }
 
-// Help sends a peer again what it lacks. Of slots that this replica has delivered it gets blocks instead, when it
+// help sends a peer in this view again what it lacks. Of slots that this replica has delivered it gets blocks instead, when it
 // asks: see bft/catchup.go.
-func (in *Instance) Help(peer epoch.ReplicaID, delivered epoch.Seq, progress []message.Phase) {
+func (in *Instance) help(peer epoch.ReplicaID, delivered epoch.Seq, progress []message.Phase) {
 	if delivered >= in.highest {
 		return // a claim, and perhaps the largest number there is
 	}

@@ -23,11 +23,13 @@ var (
 	errNotLeader = errors.New("proposal by one who does not lead this view")
 	errLeader    = errors.New("prepare by the leader, whose proposal is its word")
 	errDecided   = errors.New("slot is decided")
+	errSettled   = errors.New("proposal of something else than what the new view has settled")
+	errUnsettled = errors.New("proposal without a batch, of a slot that the new view has not settled")
 )
 
 // Propose offers a batch for the next slot.
 func (in *Instance) Propose(b *message.Batch) bool {
-	if in.Leader() != in.self || !in.inWindow(in.next) {
+	if in.Leader() != in.self || in.left || !in.inWindow(in.next) {
 		return false
 	}
 	s := in.open(in.next)
@@ -59,6 +61,12 @@ func (in *Instance) onPrePrepare(m *message.Signed, p *message.PrePrepare) error
 	if m.Author != in.Leader() {
 		return errNotLeader
 	}
+	switch d, ok := in.settled.at(p.Seq); {
+	case ok && d != p.Digest, p.Seq <= in.settled.start:
+		return errSettled
+	case !ok && p.Batch == nil && p.Outline == nil:
+		return errUnsettled
+	}
 	if v, ok := s.proposed(); ok && v.Digest != p.Digest {
 		in.conflict(s.proposal, m)
 		return ordering.ErrEquivocation
@@ -68,7 +76,7 @@ func (in *Instance) onPrePrepare(m *message.Signed, p *message.PrePrepare) error
 	}
 	s.proposal = m
 	if s.accepted == nil {
-		in.out.Proposed = append(in.out.Proposed, ordering.Proposal{Vote: p.Vote, Batch: p.Batch, Outline: p.Outline})
+		in.await(p.Vote, p.Batch, p.Outline)
 		return nil
 	}
 	in.advance(s)
@@ -79,17 +87,24 @@ func (in *Instance) onPrePrepare(m *message.Signed, p *message.PrePrepare) error
 // its transactions to a damaged log, says again what it has said.
 func (in *Instance) Accept(seq epoch.Seq, b *message.Batch) {
 	s := in.at(seq)
-	if s == nil || s.batch != nil || s.phase == message.Decided {
+	if s == nil || s.batch != nil || s.phase == message.Decided || in.left {
 		return
 	}
 	v, ok := s.proposed()
+	if !ok && in.Leader() == in.self {
+		v, ok = in.settledVote(seq)
+	}
 	if !ok || v.Digest != b.Digest() {
 		return
 	}
-	if s.accepted == nil {
+	switch {
+	case s.accepted == nil && in.Leader() == in.self:
+		in.accept(s, &ordering.Accepted{Vote: v}, b)
+		in.send(&message.PrePrepare{Vote: v})
+	case s.accepted == nil:
 		in.accept(s, &ordering.Accepted{Vote: v, Proposal: s.proposal}, b)
 		in.send(&message.Prepare{Vote: v})
-	} else {
+	default:
 		s.batch = b
 		in.out.Persist = append(in.out.Persist, &ordering.Bodies{Batch: b})
 		in.sayAgain(s)
@@ -115,8 +130,11 @@ func (in *Instance) Voters(seq epoch.Seq, digest crypto.Digest) []epoch.ReplicaI
 	if v, ok := s.proposed(); ok && v.Digest == digest {
 		voters = append(voters, in.epoch.Leader(v.View))
 	}
+	voters = append(voters, in.settled.voters(seq, digest)...)
 	for _, m := range s.prepares.For(digest, in.epoch.N()) {
-		voters = append(voters, m.Author)
+		if !slices.Contains(voters, m.Author) {
+			voters = append(voters, m.Author)
+		}
 	}
 	return voters
 }
@@ -215,6 +233,18 @@ func (in *Instance) accept(s *slot, fact *ordering.Accepted, b *message.Batch) {
 	in.out.Persist = append(in.out.Persist, &ordering.Bodies{Batch: b}, fact)
 }
 
+// await asks for the batch of a vote to be brought by Accept.
+func (in *Instance) await(v message.Vote, b *message.Batch, o *message.Outline) {
+	switch {
+	case b != nil:
+	case v.Digest == nullDigest():
+		b = message.NullBatch()
+	default:
+		b = in.known[v.Digest]
+	}
+	in.out.Proposed = append(in.out.Proposed, ordering.Proposal{Vote: v, Batch: b, Outline: o})
+}
+
 // advance follows the consequences until nothing changes. Without the batch there are none: nobody votes for, or decides,
 // what he could not give to others.
 func (in *Instance) advance(s *slot) {
@@ -236,7 +266,7 @@ func (in *Instance) advance(s *slot) {
 // prepares says whether the slot becomes prepared now: the leader and enough backups for a quorum stand by one batch
 // (§4.2). No two batches can be prepared at a slot in a view: two quorums share a correct member, who stood by one.
 func (in *Instance) prepares(s *slot) bool {
-	return s.phase == message.Accepted && s.proposal != nil && s.batch != nil &&
+	return s.phase == message.Accepted && !in.left && s.proposal != nil && s.batch != nil &&
 		1+s.prepares.Count(s.digest()) >= in.epoch.Quorum()
 }
 
@@ -266,11 +296,12 @@ func (in *Instance) restoreAccepted(f *ordering.Accepted, b *message.Batch) {
 		return
 	}
 	s.phase = message.Accepted
-	if b == nil {
+	if b == nil && !in.left {
 		in.out.Proposed = append(in.out.Proposed, ordering.Proposal{Vote: f.Vote})
-		return
 	}
-	in.sayAgain(s)
+	if b != nil && !in.left {
+		in.sayAgain(s)
+	}
 }
 
 // restorePrepared takes up a fact from the log; the one it rests on came before it.
@@ -284,16 +315,20 @@ func (in *Instance) restorePrepared(f *ordering.Prepared) {
 		return
 	}
 	s.phase = message.Prepared
-	if s.batch != nil {
+	if s.batch != nil && !in.left {
 		in.send(&message.Commit{Vote: f.Vote})
 	}
 }
 
 // sayAgain says what the facts of a slot oblige this replica to have said: nobody knows whether it ever left.
 func (in *Instance) sayAgain(s *slot) {
-	if in.Leader() == in.self {
+	_, settled := in.settled.at(s.seq)
+	switch {
+	case in.Leader() == in.self && settled:
+		in.send(&message.PrePrepare{Vote: s.vote()})
+	case in.Leader() == in.self:
 		in.send(message.NewPrePrepare(s.vote(), s.batch))
-	} else {
+	default:
 		in.send(&message.Prepare{Vote: s.vote()})
 	}
 	if s.prepared != nil {

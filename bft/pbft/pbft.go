@@ -16,46 +16,41 @@ type Instance struct {
 	epoch *epoch.Epoch
 	view  epoch.View
 
-	stable    epoch.Seq // the low watermark h of §4.3: slots up to here are done with
-	delivered epoch.Seq // slots up to here are decided and handed on; never below stable
-	next      epoch.Seq // the slot that a leader proposes next: above every slot it ever proposed for
-	highest   epoch.Seq // the highest slot that any vote was taken in for
-	slots     []*slot   // of the window (stable, stable+L], by sequence number modulo L; nil: nothing known
+	stable    epoch.Seq                        // the low watermark h of §4.3: slots up to here are done with
+	delivered epoch.Seq                        // slots up to here are decided and handed on; never below stable
+	next      epoch.Seq                        // the slot that a leader proposes next: above every slot it ever proposed for
+	highest   epoch.Seq                        // the highest slot that any vote was taken in for
+	settled   plan                             // by the NewView of this view
+	left      bool                             // this replica votes in this view no more, and still learns what was decided in it
+	known     map[crypto.Digest]*message.Batch // of views before
+	slots     []*slot                          // of the window (stable, stable+L], by sequence number modulo L; nil: nothing known
 
 	out ordering.Output
 }
 
-// Start is what an Instance begins with.
-type Start struct {
-	Self      epoch.ReplicaID
-	Epoch     *epoch.Epoch
-	View      epoch.View
-	Stable    epoch.Seq
-	Delivered epoch.Seq
-	Facts     []ordering.Record                // from the log: what this replica has bound itself to
-	Batches   map[crypto.Digest]*message.Batch // that Facts name, of slots above Delivered; what is missing is asked for
-}
-
-// New takes part in a view. What the facts oblige this replica to have said, it says again.
-func New(s Start) *Instance {
-	in := &Instance{
-		self: s.Self, epoch: s.Epoch, view: s.View,
-		stable: s.Stable, delivered: s.Delivered, next: s.Delivered + 1, highest: s.Delivered,
+// newInstance takes part in a view.
+func newInstance(s *Start, view epoch.View, settled plan) *Instance {
+	if s.Batches == nil {
+		s.Batches = make(map[crypto.Digest]*message.Batch)
+	}
+	return &Instance{
+		self: s.Self, epoch: s.Epoch, view: view, settled: settled, known: s.Batches,
+		stable: s.Stable.Header.Seq, delivered: s.Delivered, next: max(s.Delivered, settled.last()) + 1, highest: s.Delivered,
 		slots: make([]*slot, s.Epoch.Parameters.Window),
 	}
-	for _, f := range s.Facts {
+}
+
+// restore takes up the facts of this view. What they oblige this replica to have said, it says again, unless it has left.
+func (in *Instance) restore(facts []ordering.Record, batches map[crypto.Digest]*message.Batch) {
+	for _, f := range facts {
 		switch f := f.(type) {
 		case *ordering.Accepted:
-			in.restoreAccepted(f, s.Batches[f.Digest])
+			in.restoreAccepted(f, batches[f.Digest])
 		case *ordering.Prepared:
 			in.restorePrepared(f)
 		}
 	}
-	return in
 }
-
-// View is the view this replica votes in.
-func (in *Instance) View() epoch.View { return in.view }
 
 // Leader is who may propose.
 func (in *Instance) Leader() epoch.ReplicaID { return in.epoch.Leader(in.view) }
@@ -99,8 +94,8 @@ func (in *Instance) Delivered(seq epoch.Seq) {
 	in.next = max(in.next, seq+1)
 }
 
-// Stable says that no member needs to hear of seq or anything before it again.
-func (in *Instance) Stable(seq epoch.Seq) {
+// trim says that no member needs to hear of seq or anything before it again.
+func (in *Instance) trim(seq epoch.Seq) {
 	if seq <= in.stable {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 )
 
@@ -24,7 +25,12 @@ import (
 //	                                        the transactions of any other are at hand at once
 //	accept seq=S batch=B                    the transactions of a proposal have come
 //	own                                     what was sent to all since the last own, signed, comes back
-//	tick N · learned seq=S batch=B · delivered S · stable S
+//	tick N [due]                            due: something waits for the leader
+//	suspect from=I view=V [delivered=S]
+//	view-change from=I view=V [shows=(B:S:W,…)]     it shows that batch B was prepared at slot S in view W
+//	new-view from=I view=V of=(I,…)         it names the view changes of these members, as they were said last
+//	status from=I view=V [waits]            to be helped; waits: it does not vote in that view yet
+//	learned seq=S batch=B · delivered S · stable S
 //	help peer=I delivered=S [progress=(…)]  as from the peer's Status; phases e a p d
 //	restart [lost=B]                        another instance from the log alone, which has lost the bodies of B
 //	voters seq=S batch=B                    who is known to stand by it
@@ -53,12 +59,13 @@ type world struct {
 	t         *testing.T
 	epoch     *epoch.Epoch
 	self      epoch.ReplicaID
-	in        *Instance
+	in        *Protocol
 	batches   map[string]*message.Batch
 	log       []ordering.Record // all that was persisted
 	stable    epoch.Seq
 	delivered epoch.Seq
-	own       []message.Body // sent to all, and not come back yet
+	own       []message.Body                      // sent to all, and not come back yet
+	changes   map[epoch.ReplicaID]*message.Signed // the newest ViewChange of each
 }
 
 func (w *world) turn(d *datadriven.TestData) string {
@@ -78,16 +85,28 @@ func (w *world) turn(d *datadriven.TestData) string {
 		}
 	case "pre-prepare", "prepare", "commit":
 		err = w.in.Receive(w.message(d))
+	case "suspect":
+		err = w.in.Receive(w.sign(w.id(d, "from"), &message.Suspect{View: w.view(d), Delivered: epoch.Seq(number(w.t, "0"+arg(d, "delivered")))}))
+	case "view-change":
+		err = w.in.Receive(w.viewChange(d))
+	case "new-view":
+		err = w.in.Receive(w.newView(d))
+	case "status":
+		w.in.Help(w.id(d, "from"), &message.Status{View: w.view(d), Installed: !flag(d, "waits")})
 	case "own":
 		for _, b := range w.own {
-			if e := w.in.Receive(w.sign(w.self, b)); e != nil {
+			m := w.sign(w.self, b)
+			if b.Kind() == message.KindViewChange {
+				w.changes[w.self] = m
+			}
+			if e := w.in.Receive(m); e != nil {
 				said += fmt.Sprintf("own %s: %v\n", b.Kind(), e)
 			}
 		}
 		w.own = nil
 	case "tick":
 		for range number(w.t, d.CmdArgs[0].Key) {
-			w.in.Tick()
+			w.in.Tick(flag(d, "due"))
 		}
 	case "learned":
 		said = fmt.Sprintf("in the log: %v\n", w.in.Learned(w.seq(d), w.batch(arg(d, "batch")).Digest()))
@@ -97,7 +116,7 @@ func (w *world) turn(d *datadriven.TestData) string {
 	case "stable":
 		w.stable = epoch.Seq(number(w.t, d.CmdArgs[0].Key))
 		w.delivered = max(w.delivered, w.stable)
-		w.in.Stable(w.stable)
+		w.in.Stable(w.checkpoint())
 	case "help":
 		w.help(d)
 	case "restart":
@@ -109,6 +128,9 @@ func (w *world) turn(d *datadriven.TestData) string {
 	case "look":
 		said = fmt.Sprintf("view %d, led by %d, open up to %d, progress %s\n",
 			w.in.View(), w.in.Leader(), w.in.Open(), phases(w.in.Progress()))
+		if !w.in.Voting() {
+			said = "votes in no view; " + said
+		}
 	default:
 		w.t.Fatalf("%s: %s is no turn", d.Pos, d.Cmd)
 	}
@@ -128,8 +150,8 @@ func (w *world) begin(n int, self epoch.ReplicaID, window uint32) {
 	for i := range n {
 		e.Members = append(e.Members, epoch.Member{Key: keys[i+1].Public()})
 	}
-	*w = world{t: w.t, epoch: e, self: self, batches: make(map[string]*message.Batch)}
-	w.in = New(Start{Self: self, Epoch: e})
+	*w = world{t: w.t, epoch: e, self: self, batches: make(map[string]*message.Batch), changes: make(map[epoch.ReplicaID]*message.Signed)}
+	w.in = New(Start{Self: self, Epoch: e, Stable: w.checkpoint()})
 }
 
 // restart is from what the log holds; batches come from their Bodies.
@@ -149,20 +171,53 @@ func (w *world) restart(lost string) {
 			facts = append(facts, rec)
 		}
 	}
-	before := encode(w.in.Facts())
+	before := w.live()
 	w.own = nil
-	w.in = New(Start{Self: w.self, Epoch: w.epoch, Stable: w.stable, Delivered: w.delivered, Facts: facts, Batches: batches})
-	if after := encode(w.in.Facts()); after != before {
+	s := Start{Self: w.self, Epoch: w.epoch, Stable: w.checkpoint(), Delivered: w.delivered, Facts: facts, Batches: batches}
+	for _, rec := range facts {
+		switch rec := rec.(type) {
+		case *ordering.Left:
+			s.Left = rec
+		case *ordering.Installed:
+			s.Installed = rec
+		}
+	}
+	w.in = New(s)
+	if after := w.live(); after != before {
 		w.t.Errorf("the facts are others than before:\n%x\n%x", after, before)
 	}
 }
 
-func encode(facts []ordering.Record) string {
-	var all strings.Builder
-	for _, f := range facts {
-		all.Write(ordering.Encode(f))
+// checkpoint is the stable one; that it is attested is for others to see.
+func (w *world) checkpoint() *proof.Checkpoint {
+	return &proof.Checkpoint{Header: proof.Header{Seq: w.stable}}
+}
+
+// live are the facts that bind a replica from here on: what was accepted in the view that it votes in, the certificate of the
+// highest view for each slot, and its promises. What was accepted in a view before only keeps its batch.
+func (w *world) live() string {
+	var lines []string
+	highest := make(map[epoch.Seq]*ordering.Prepared)
+	for _, f := range w.in.Facts() {
+		switch f := f.(type) {
+		case *ordering.Accepted:
+			if f.View == w.in.View() {
+				lines = append(lines, fmt.Sprintf("accepted %x", ordering.Encode(f)))
+			}
+		case *ordering.Prepared:
+			if h := highest[f.Seq]; h == nil || f.View > h.View {
+				highest[f.Seq] = f
+			}
+		}
 	}
-	return all.String()
+	for _, f := range highest {
+		lines = append(lines, fmt.Sprintf("prepared %x", ordering.Encode(f)))
+	}
+	for _, f := range w.in.Promises() {
+		lines = append(lines, fmt.Sprintf("promise %x", ordering.Encode(f)))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
 }
 
 func (w *world) help(d *datadriven.TestData) {
@@ -172,7 +227,9 @@ func (w *world) help(d *datadriven.TestData) {
 	for _, c := range arg(d, "progress") {
 		progress = append(progress, message.Phase(strings.IndexRune("eapd", c)))
 	}
-	w.in.Help(epoch.ReplicaID(peer), epoch.Seq(number(w.t, arg(d, "delivered"))), progress)
+	w.in.Help(epoch.ReplicaID(peer), &message.Status{
+		View: w.in.View(), Installed: true, Delivered: epoch.Seq(number(w.t, arg(d, "delivered"))), Progress: progress,
+	})
 }
 
 // take writes down what the instance asks for.
@@ -197,6 +254,10 @@ func (w *world) take() string {
 			fmt.Fprintf(&b, "remember: bodies of %s\n", w.name(rec.Batch.Digest()))
 		case *ordering.Accepted:
 			fmt.Fprintf(&b, "remember: accepted %s\n", w.vote(rec.Vote))
+		case *ordering.Left:
+			fmt.Fprintf(&b, "remember: left, by %s\n", w.shown(rec.ViewChange))
+		case *ordering.Installed:
+			fmt.Fprintf(&b, "remember: installed view %d, by the view changes of %v\n", rec.NewView.View, names(rec.NewView))
 		case *ordering.Prepared:
 			fmt.Fprintf(&b, "remember: prepared %s by %s\n", w.vote(rec.Vote), w.certificate(rec.Prepares, rec.Vote, true))
 		}
@@ -212,10 +273,10 @@ func (w *world) take() string {
 		} else {
 			to = fmt.Sprint(o.To)
 		}
-		fmt.Fprintf(&b, "say to %s: %s %s%s\n", to, body.Kind(), w.vote(voteOf(body)), again)
+		fmt.Fprintf(&b, "say to %s: %s%s\n", to, w.body(body), again)
 	}
 	for _, e := range out.Evidence {
-		fmt.Fprintf(&b, "evidence: %d said %s %s, and %s\n", e.A.Author, e.A.Body.Kind(), w.vote(voteOf(e.A.Body)), w.vote(voteOf(e.B.Body)))
+		fmt.Fprintf(&b, "evidence: %d said %s, and %s\n", e.A.Author, w.body(e.A.Body), strings.TrimPrefix(w.body(e.B.Body), e.B.Body.Kind().String()+" "))
 	}
 	for _, dec := range out.Decided {
 		v := message.Vote{View: dec.View, Seq: dec.Seq, Digest: dec.Batch.Digest()}
@@ -263,6 +324,84 @@ func voteOf(b message.Body) message.Vote {
 	return message.Vote{}
 }
 
+// body is what was said, in words.
+func (w *world) body(b message.Body) string {
+	switch b := b.(type) {
+	case *message.Suspect:
+		return fmt.Sprintf("suspect the leader of view %d, delivered %d", b.View, b.Delivered)
+	case *message.ViewChange:
+		return w.shown(b)
+	case *message.NewView:
+		return fmt.Sprintf("new-view %d, by the view changes of %v", b.View, names(b))
+	default:
+		return fmt.Sprintf("%s %s", b.Kind(), w.vote(voteOf(b)))
+	}
+}
+
+func (w *world) shown(v *message.ViewChange) string {
+	text := fmt.Sprintf("view-change to %d from slot %d", v.View, v.Start)
+	for _, c := range v.Prepared {
+		text += ", showing " + w.vote(c.Vote)
+	}
+	return text
+}
+
+func names(v *message.NewView) (ids []epoch.ReplicaID) {
+	for _, n := range v.ViewChanges {
+		ids = append(ids, n.Author)
+	}
+	return ids
+}
+
+// viewChange is what a member shows; certificates are of whoever may have prepared the batch.
+func (w *world) viewChange(d *datadriven.TestData) *message.Signed {
+	v := &message.ViewChange{View: w.view(d)}
+	for _, a := range d.CmdArgs {
+		if a.Key != "shows" {
+			continue
+		}
+		for _, text := range a.Vals {
+			part := strings.Split(text, ":")
+			vote := message.Vote{Digest: w.batch(part[0]).Digest(), Seq: epoch.Seq(number(w.t, part[1])), View: epoch.View(number(w.t, part[2]))}
+			c := message.Certificate{Vote: vote}
+			leader := w.epoch.Leader(vote.View)
+			for i := epoch.ReplicaID(1); int(i) <= w.epoch.N() && len(c.Votes) < w.epoch.Quorum(); i++ {
+				if i == leader {
+					c.Votes = append(c.Votes, w.sign(i, &message.PrePrepare{Vote: vote}))
+				} else if len(c.Votes) < w.epoch.Quorum()-1 || i > leader {
+					c.Votes = append(c.Votes, w.sign(i, &message.Prepare{Vote: vote}))
+				}
+			}
+			v.Prepared = append(v.Prepared, c)
+		}
+	}
+	m := w.sign(w.id(d, "from"), v)
+	w.changes[m.Author] = m
+	return m
+}
+
+func (w *world) newView(d *datadriven.TestData) *message.Signed {
+	v := &message.NewView{View: w.view(d)}
+	for _, a := range d.CmdArgs {
+		if a.Key != "of" {
+			continue
+		}
+		for _, text := range a.Vals {
+			m := w.changes[epoch.ReplicaID(number(w.t, text))]
+			v.ViewChanges = append(v.ViewChanges, message.Named{Author: m.Author, Digest: m.Digest()})
+		}
+	}
+	return w.sign(w.id(d, "from"), v)
+}
+
+func (w *world) id(d *datadriven.TestData, name string) epoch.ReplicaID {
+	return epoch.ReplicaID(number(w.t, arg(d, name)))
+}
+
+func (w *world) view(d *datadriven.TestData) epoch.View {
+	return epoch.View(number(w.t, arg(d, "view")))
+}
+
 // message is what the turn's author says.
 func (w *world) message(d *datadriven.TestData) *message.Signed {
 	batch := w.batch(arg(d, "batch"))
@@ -273,7 +412,7 @@ func (w *world) message(d *datadriven.TestData) *message.Signed {
 	from := epoch.ReplicaID(number(w.t, arg(d, "from")))
 	switch d.Cmd {
 	case "pre-prepare":
-		if slices.ContainsFunc(d.CmdArgs, func(a datadriven.CmdArg) bool { return a.Key == "named" }) {
+		if flag(d, "named") {
 			return w.sign(from, &message.PrePrepare{Vote: v, Outline: batch.Outline()})
 		}
 		return w.sign(from, &message.PrePrepare{Vote: v, Batch: batch})
@@ -298,6 +437,9 @@ func (w *world) batch(name string) *message.Batch {
 }
 
 func (w *world) name(d crypto.Digest) string {
+	if d == nullDigest() {
+		return "null"
+	}
 	for name, b := range w.batches {
 		if b.Digest() == d {
 			return name
@@ -318,6 +460,10 @@ func arg(d *datadriven.TestData, name string) string {
 		return ""
 	}
 	return strings.Join(d.CmdArgs[i].Vals, "")
+}
+
+func flag(d *datadriven.TestData, name string) bool {
+	return slices.ContainsFunc(d.CmdArgs, func(a datadriven.CmdArg) bool { return a.Key == name })
 }
 
 func number(t *testing.T, text string) uint64 {

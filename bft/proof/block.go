@@ -37,11 +37,11 @@ func (d *Decision) Verify(e *epoch.Epoch, s crypto.Scheme) error {
 		return errForeignEpoch
 	}
 	want := message.Vote{View: d.View, Seq: d.Header.Seq, Digest: d.Header.Batch}
-	return certificate(d.Certificate, e, s, e.Quorum(), func(b message.Body) error {
-		c, ok := b.(*message.Commit)
+	return certificate(d.Certificate, e, s, e.Quorum(), func(m *message.Signed) error {
+		c, ok := m.Body.(*message.Commit)
 		switch {
 		case !ok:
-			return fmt.Errorf("%s among the commits", b.Kind())
+			return fmt.Errorf("%s among the commits", m.Body.Kind())
 		case c.Vote != want:
 			return errors.New("commit to another batch, slot or view")
 		}

@@ -21,17 +21,55 @@ func (c *Checkpoint) Verify(e *epoch.Epoch, s crypto.Scheme) error {
 	if c.Header.Epoch != e.ID {
 		return errForeignEpoch
 	}
-	digest := c.Header.Digest()
-	return certificate(c.Attestations, e, s, e.Quorum(), func(b message.Body) error {
-		a, ok := b.(*message.Attestation)
+	return VerifyAttested(c.Header.Seq, c.Header.Digest(), c.Attestations, e, s)
+}
+
+// VerifyAttested says why votes do not show that a quorum of e has attested exactly this header.
+func VerifyAttested(seq epoch.Seq, header crypto.Digest, votes []*message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
+	return certificate(votes, e, s, e.Quorum(), func(m *message.Signed) error {
+		a, ok := m.Body.(*message.Attestation)
 		switch {
 		case !ok:
-			return fmt.Errorf("%s among the attestations", b.Kind())
-		case a.Seq != c.Header.Seq || a.Header != digest:
+			return fmt.Errorf("%s among the attestations", m.Body.Kind())
+		case a.Seq != seq || a.Header != header:
 			return errors.New("attestation to another header")
 		}
 		return nil
 	})
+}
+
+// VerifyPrepared says why a certificate does not show that its batch was prepared (Castro & Liskov, §4.2): the leader's
+// PrePrepare, and with it the Prepares of backups from a quorum.
+func VerifyPrepared(c *message.Certificate, e *epoch.Epoch, s crypto.Scheme) error {
+	leader := e.Leader(c.View)
+	proposed := false
+	if err := certificate(c.Votes, e, s, e.Quorum(), func(m *message.Signed) error {
+		var vote message.Vote
+		switch b := m.Body.(type) {
+		case *message.PrePrepare:
+			vote, proposed = b.Vote, true
+			if m.Author != leader {
+				return errors.New("pre-prepare by one who does not lead the view")
+			}
+		case *message.Prepare:
+			vote = b.Vote
+			if m.Author == leader {
+				return errors.New("prepare by the leader")
+			}
+		default:
+			return fmt.Errorf("%s among the prepares", b.Kind())
+		}
+		if vote != c.Vote {
+			return errors.New("vote for something else")
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if !proposed {
+		return errors.New("prepares without the pre-prepare")
+	}
+	return nil
 }
 
 // Encode writes the checkpoint.
@@ -68,7 +106,7 @@ var (
 )
 
 // certificate judges the votes of at least so many members; judge says whether a vote is for the thing.
-func certificate(votes []*message.Signed, e *epoch.Epoch, s crypto.Scheme, least int, judge func(message.Body) error) error {
+func certificate(votes []*message.Signed, e *epoch.Epoch, s crypto.Scheme, least int, judge func(*message.Signed) error) error {
 	if len(votes) < least {
 		return fmt.Errorf("%d votes, want %d", len(votes), least)
 	}
@@ -87,7 +125,7 @@ func certificate(votes []*message.Signed, e *epoch.Epoch, s crypto.Scheme, least
 			return errOrder
 		}
 		last = v.Author
-		if err := judge(v.Body); err != nil {
+		if err := judge(v); err != nil {
 			return err
 		}
 		claims[i] = v.Claim(e)

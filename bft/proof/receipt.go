@@ -60,10 +60,10 @@ func (r *Receipt) Verify(e *epoch.Epoch, s crypto.Scheme, vouchers int) error {
 	if !crypto.VerifyMerklePath(r.Headers[0].Results, r.Result.Leaf(), r.Index, r.Count, r.Path) {
 		return fmt.Errorf("receipt: the result is not in block %d", r.Headers[0].Seq)
 	}
-	err := certificate(r.Attestations, e, s, vouchers, func(b message.Body) error {
-		a, ok := b.(*message.Attestation)
+	err := certificate(r.Attestations, e, s, vouchers, func(m *message.Signed) error {
+		a, ok := m.Body.(*message.Attestation)
 		if !ok {
-			return fmt.Errorf("%s among the attestations", b.Kind())
+			return fmt.Errorf("%s among the attestations", m.Body.Kind())
 		}
 		first := r.Headers[0].Seq
 		if a.Seq < first || a.Seq-first >= epoch.Seq(len(r.Headers)) || digests[a.Seq-first] != a.Header {

@@ -124,6 +124,13 @@ func batchVectors() (vectors []vector) {
 	return vectors
 }
 
+func signedPairs(votes []*message.Signed) (all []in) {
+	for _, m := range votes {
+		all = append(all, in{"signed": hexed(m.Bytes), "signature": m.Signature.String()})
+	}
+	return all
+}
+
 func messageVectors(t *testing.T) (vectors []vector) {
 	e := genesis(4).Epoch()
 	b := testBatch()
@@ -132,6 +139,12 @@ func messageVectors(t *testing.T) (vectors []vector) {
 	var w message.Writer
 	b.Encode(&w)
 	h := testHeader()
+	over := message.Vote{View: 3, Seq: h.Seq + 1, Digest: b.Digest()}
+	say := func(author epoch.ReplicaID, body message.Body) *message.Signed {
+		return message.Sign(crypto.Ed25519(), keys[author], e, author, body)
+	}
+	change := &message.ViewChange{View: 4, Start: h.Seq, Header: h.Digest(), Attestations: []*message.Signed{say(1, attestation(h))},
+		Prepared: []message.Certificate{{Vote: over, Votes: []*message.Signed{say(2, &message.Prepare{Vote: over}), say(4, &message.PrePrepare{Vote: over, Batch: b})}}}}
 	first := message.Sign(crypto.Ed25519(), keys[3], e, 3, &message.Prepare{Vote: vote})
 	second := message.Sign(crypto.Ed25519(), keys[3], e, 3, &message.Prepare{Vote: message.Vote{View: 3, Seq: 7, Digest: h.Digest()}})
 	evidence, err := message.NewEvidence(first, second)
@@ -146,11 +159,17 @@ func messageVectors(t *testing.T) (vectors []vector) {
 		{&message.PrePrepare{Vote: vote, Batch: b}, in{"view": "3", "seq": "7", "batch": hexed(w.Bytes())}},
 		{&message.PrePrepare{Vote: vote, Outline: b.Outline()}, in{"view": "3", "seq": "7", "time": num(b.Time), "body_digests": []string{
 			b.Requests[0].Body().String(), b.Requests[1].Body().String()}}},
+		{&message.PrePrepare{Vote: vote}, input},
 		{&message.Prepare{Vote: vote}, input},
 		{&message.Commit{Vote: vote}, input},
+		{&message.Suspect{View: 3, Delivered: 6}, in{"view": "3", "delivered": "6"}},
+		{change, in{"view": "4", "start": num(h.Seq), "header_digest": h.Digest().String(), "attestations": signedPairs(change.Attestations),
+			"certificates": []in{{"view": "3", "seq": num(over.Seq), "batch_digest": over.Digest.String(), "votes": signedPairs(change.Prepared[0].Votes)}}}},
+		{&message.NewView{View: 4, ViewChanges: []message.Named{{Author: 1, Digest: b.Digest()}, {Author: 3, Digest: h.Digest()}}},
+			in{"view": "4", "view_changes": []in{{"author": "1", "digest": b.Digest().String()}, {"author": "3", "digest": h.Digest().String()}}}},
 		{attestation(h), in{"seq": num(h.Seq), "header_digest": h.Digest().String()}},
-		{&message.Status{View: 3, Delivered: 64, Acknowledged: 63, Stable: 0, Progress: []message.Phase{3, 2, 1, 0}},
-			in{"view": "3", "delivered": "64", "acknowledged": "63", "stable": "0", "progress": []int{3, 2, 1, 0}}},
+		{&message.Status{View: 3, Installed: true, Delivered: 64, Acknowledged: 63, Stable: 0, Progress: []message.Phase{3, 2, 1, 0}},
+			in{"view": "3", "installed": "1", "delivered": "64", "acknowledged": "63", "stable": "0", "progress": []int{3, 2, 1, 0}}},
 		{&message.Want{From: 5, To: 36}, in{"from": "5", "to": "36"}},
 		{&message.Have{Blocks: [][]byte{{1, 2, 3}}, Checkpoint: []byte{4, 5}}, in{"blocks": []string{"010203"}, "checkpoint": "0405"}},
 		{&message.Bundle{Head: 6, Requests: b.Requests[:1]}, in{"head": "6", "transactions": []string{hexed(b.Requests[0].Bytes())}}},
@@ -174,6 +193,8 @@ func messageVectors(t *testing.T) (vectors []vector) {
 		name := c.body.Kind().String()
 		if p, ok := c.body.(*message.PrePrepare); ok && p.Outline != nil {
 			name += ", by names"
+		} else if ok && p.Batch == nil {
+			name += ", settled"
 		}
 		vectors = append(vectors, vector{
 			Name: name, Input: whole,

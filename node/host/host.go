@@ -114,8 +114,10 @@ func sizeOf(e *bft.Effects) int {
 			if b.Batch != nil {
 				n += b.Batch.Size()
 			} else {
-				n += len(b.Outline.Bodies) * crypto.DigestSize
+				n += b.Count() * crypto.DigestSize
 			}
+		case *message.ViewChange:
+			n += small * (len(b.Attestations) + 4*len(b.Prepared))
 		case *message.Have:
 			for _, block := range b.Blocks {
 				n += len(block)
@@ -253,7 +255,7 @@ func (c *Checker) Message(frame []byte, from epoch.ReplicaID) (*message.Signed, 
 			return nil, fmt.Errorf("%s: %w", kind, errRelayed)
 		}
 	case message.KindEvidence: // proves itself, whoever brings it
-	case message.KindStatus, message.KindWant, message.KindHave, message.KindFetch, message.KindBodies:
+	case message.KindSuspect, message.KindStatus, message.KindWant, message.KindHave, message.KindFetch, message.KindBodies:
 		if from != m.Author {
 			return nil, fmt.Errorf("%s: %w", kind, errRelayed)
 		}

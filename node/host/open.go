@@ -196,7 +196,7 @@ func (h *Host) remember(head epoch.Seq) error {
 func (b *boot) withBatches(blocks *Blocks, damaged bool) ([]ordering.Record, error) {
 	var past []ordering.Record
 	need := func(f ordering.Record) error {
-		a, ok := f.(*ordering.Accepted)
+		a, ok := ordering.VoteOf(f)
 		if !ok || a.Seq <= b.head.Seq {
 			return nil
 		}

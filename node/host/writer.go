@@ -102,9 +102,9 @@ func (w *Writer) addBase(b *ordering.Base, at store.Position) {
 	w.blocks.AddCheckpoint(uint64(b.Stable.Header.Seq), at)
 	kept := make(map[crypto.Digest]store.Position)
 	for _, f := range b.Facts {
-		if a, ok := f.(*ordering.Accepted); ok {
-			if at, ok := w.bodies[a.Digest]; ok {
-				kept[a.Digest] = at
+		if v, ok := ordering.VoteOf(f); ok {
+			if at, ok := w.bodies[v.Digest]; ok {
+				kept[v.Digest] = at
 			}
 		}
 	}

@@ -27,8 +27,7 @@ const list = of => ({ put: (v, all = v ?? []) => u32.put(all.length) + all.map(o
 const struct = fields => ({ put: v => Object.entries(fields).map(([name, of]) => of.put(v[name])).join(''),
   get: take => Object.fromEntries(Object.entries(fields).map(([name, of]) => [name, of.get(take)])) });
 function read(of, input) { // nothing may be missing or left, and what was read must be written so
-  let at = 0;
-  const value = of.get(n => (at += 2 * n) <= input.length ? input.slice(at - 2 * n, at) : broken('bytes', `${n} more`, 'the end'));
+  let at = 0, value = of.get(n => (at += 2 * n) <= input.length ? input.slice(at - 2 * n, at) : broken('bytes', `${n} more`, 'the end'));
   return same('length', at / 2, input.length / 2), same('encoding', of.put(value), input), value;
 }
 const header = struct({ epoch: d32, seq: u64, parent: d32, batch: d32, results: d32, state: d32, time, next_epoch: d32 });
@@ -36,14 +35,17 @@ const claim = struct({ tag: tag('quorate/tx\x01'), chain: d32, sender: d32, nonc
 const batch = struct({ time, transactions: list(bytes) }), outcome = struct({ id: d32, status: u8, code: u16, seq: u64, result: bytes });
 const message = body => struct({ tag: tag('quorate/msg\x01'), chain: d32, epoch: d32, mode: u8, kind: u8, author: u32, ...body });
 const [vote, named] = [message({ view: u64, seq: u64, batch_digest: d32 }), message({ attached_digest: d32 })];
-const messages = { 1: vote, 2: vote, 3: vote, 16: message({ seq: u64, header_digest: d32 }), 18: message({ from: u64, to: u64 }), 19: named, 22: named, 23: named,
-  17: message({ view: u64, delivered: u64, acknowledged: u64, stable: u64, progress: list(uint(1, 0, 3)) }),
-  20: message({ head: u64, attached_digest: d32 }), 21: message({ seq: u64, batch_digest: d32, missing: list(u16) }) };
-const forms = { '01': batch, '02': struct({ time, body_digests: list(d32) }) };
-const attachments = { 1: { get: take => { const f = take(1); return { f, ...forms[f].get(take) }; }, put: v => v.f + forms[v.f].put(v) },
-  19: struct({ blocks: list(bytes), checkpoint: bytes }), 20: struct({ transactions: list(bytes) }),
-  22: struct({ seq: u64, batch_digest: d32, time, transactions: list(bytes) }), 23: struct({ a: bytes, a_signature: d64, b: bytes, b_signature: d64 }) };
+const messages = { 1: vote, 2: vote, 3: vote, 4: message({ view: u64, delivered: u64 }), 16: message({ seq: u64, header_digest: d32 }),
+  5: message({ view: u64, start: u64, header_digest: d32, attached_digest: d32 }), 18: message({ from: u64, to: u64 }), 19: named, 22: named, 23: named,
+  6: message({ view: u64, view_changes: list(struct({ author: u32, digest: d32 })) }), 20: message({ head: u64, attached_digest: d32 }),
+  17: message({ view: u64, installed: uint(1, 0, 1), delivered: u64, acknowledged: u64, stable: u64, progress: list(uint(1, 0, 3)) }),
+  21: message({ seq: u64, batch_digest: d32, missing: list(u16) }) };
 const detached = struct({ signed: bytes, signature: d64 }), member = struct({ name: text, key: d32, peer_id: text, address: text, api: text, incarnation: d16 });
+const shown = struct({ view: u64, seq: u64, batch_digest: d32, votes: list(detached) }), forms = { '01': batch, '02': struct({ time, body_digests: list(d32) }), '03': struct({}) };
+const attachments = { 1: { get: take => { const f = take(1); return { f, ...forms[f].get(take) }; }, put: v => v.f + forms[v.f].put(v) },
+  5: struct({ attestations: list(detached), certificates: list(shown) }), 19: struct({ blocks: list(bytes), checkpoint: bytes }),
+  20: struct({ transactions: list(bytes) }), 22: struct({ seq: u64, batch_digest: d32, time, transactions: list(bytes) }),
+  23: struct({ a: bytes, a_signature: d64, b: bytes, b_signature: d64 }) };
 const parameters = struct(Object.fromEntries(('window checkpoint pipeline burst batch_requests batch_bytes request_bytes write_set_bytes ' +
   'request_write_keys request_write_bytes nonce_window last_ahead').split(' ').map(name => [name, u32])));
 const modes = { byzantine: 1, crash: 2 }, configuration = { mode: { put: m => u8.put(modes[m]) }, members: list(member), parameters };
@@ -71,8 +73,7 @@ function mustHold(what, key, signed, signature) {
 const statuses = ['', 'applied', 'failed', 'duplicate', 'expired', 'nonce_used', 'decided_earlier', 'nonce_too_distant', 'last_too_distant', 'invalid'];
 const fields = { 1: { key: bytes, value: bytes }, 2: { key: bytes }, 3: { key: bytes, old: optional, value: bytes }, 4: { key: bytes } };
 function apply(state, op) { // [code, result, write]
-  const kind = parseInt(op.slice(0, 2), 16);
-  if (op && !fields[kind]) return [0xff07, ''];
+  const kind = parseInt(op.slice(0, 2), 16); if (op && !fields[kind]) return [0xff07, ''];
   let o = {}; try { o = read(struct({ kind: u8, ...fields[kind] }), op); } catch { /* no key */ }
   if (!o.key || o.key.length > 2 * 1024 || [o.value, o.old].some(v => v?.length > 2 * 61440)) return [0xff06, ''];
   const now = state.get(o.key), content = now === undefined ? '00' : '01' + now;
@@ -99,7 +100,6 @@ function execute(machine, seq, transactions, p) {
   });
   return { outcomes, writes, results: root(outcomes.length, top(outcomes.map(leaf))), state: machine.digest = nextState(machine.digest, seq, writes) };
 }
-// Chains.
 const quorum = n => Math.ceil((n + Math.floor((n - 1) / 3) + 1) / 2); // of n members, so that two share a correct one
 async function get(url) {
   const answer = await fetch(url).catch(e => fails(4, e.cause?.message ?? e.message)), body = await answer.json().catch(() => ({}));

@@ -11,6 +11,8 @@ type Counts struct {
 	TornTails    int // logs whose end was cut at the next start
 	StaleStates  int // restarts with a machine that had lost its newest commits
 	Restarts     int
+	ViewChanges  int // views that somebody was the first to vote in, but the first
+	Departures   int // of one member, from a view
 	CatchUps     int // slots learned from another's block
 	Checkpoints  int // that became stable, at each node
 	Isolations   int // of a node from all others
@@ -74,6 +76,8 @@ func (c *Counts) fields() []field {
 		{"torn tails", &c.TornTails},
 		{"stale states", &c.StaleStates},
 		{"restarts", &c.Restarts},
+		{"view changes", &c.ViewChanges},
+		{"departures from a view", &c.Departures},
 		{"catch-ups", &c.CatchUps},
 		{"stable checkpoints", &c.Checkpoints},
 		{"isolations", &c.Isolations},

@@ -65,8 +65,7 @@ func (n *node) diskFailed(err error) {
 	}
 }
 
-// A member that forgets never votes again in this epoch, so only so many may that a quorum remembers; and not the leader,
-// in whose place nobody can step yet.
+// A member that forgets never votes again in this epoch, so only so many may that a quorum remembers.
 func (w *World) forgetful() *node {
 	n := w.anyNode()
 	forgotten := 0
@@ -75,7 +74,7 @@ func (w *World) forgetful() *node {
 			forgotten++
 		}
 	}
-	if n.member() == w.epoch.Leader(0) || (!n.forgot && len(w.nodes)-forgotten-1 < w.audit.quorum) {
+	if !n.forgot && len(w.nodes)-forgotten-1 < w.audit.quorum {
 		return nil
 	}
 	return n

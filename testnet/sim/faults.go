@@ -203,10 +203,10 @@ func (n *node) end() {
 	n.work, n.working, n.writing = nil, false, false
 }
 
-// downtime is how long a node is gone: short for the leader, without whom nothing happens.
+// downtime is how long a node is gone.
 func (n *node) downtime() int64 {
 	c := n.w.ofCrashes
-	if n.member() != n.w.epoch.Leader(0) && c.permille(300) {
+	if c.permille(300) {
 		return c.about(4 * second)
 	}
 	return c.about(400 * milli)

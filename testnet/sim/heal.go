@@ -22,13 +22,12 @@ func (w *World) heal() {
 	w.healAll()
 }
 
-// coreAlone has all but a quorum of members stay away: dead, or cut off. Those that are left are correct and connected, and
-// the leader is among them, so something new must be committed within healTime. (Lamport's claim of liveness is of this kind:
-// not that a network works when everything does, but that it does when enough does.)
+// coreAlone has all but a quorum of members stay away: dead, or cut off. Those that are left are correct and connected,
+// so something new must be committed within healTime, whoever has led before. (Lamport's claim of liveness is of this kind: not
+// that a network works when everything does, but that it does when enough does.)
 func (w *World) coreAlone() {
 	core := make([]bool, len(w.nodes)+1)
-	core[w.epoch.Leader(0)] = true
-	for left := w.audit.quorum - 1; left > 0; {
+	for left := w.audit.quorum; left > 0; {
 		if n := w.anyNode(); !core[n.id] && !n.forgot {
 			core[n.id] = true
 			left--

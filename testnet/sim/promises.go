@@ -11,13 +11,14 @@ import (
 // words are all the promises that a member has let out of its hands, ever.
 type words struct {
 	said map[promise]crypto.Digest
-	list []promise // in the order in which they were first said
+	list []promise  // in the order in which they were first said
+	left epoch.View // it has said that it votes in no view below
 }
 
 // promise is what a member may say one thing about. The leader's proposal and a backup's Prepare are one kind: either
 // says that the member stands by a batch.
 type promise struct {
-	kind message.Kind // KindPrepare, KindCommit or KindAttestation
+	kind message.Kind // KindPrepare, KindCommit, KindViewChange, KindNewView or KindAttestation
 	view epoch.View
 	seq  epoch.Seq
 }
@@ -33,6 +34,10 @@ func promiseOf(m *message.Signed) (p promise, d crypto.Digest, ok bool) {
 		return promise{message.KindPrepare, b.View, b.Seq}, b.Digest, true
 	case *message.Commit:
 		return promise{message.KindCommit, b.View, b.Seq}, b.Digest, true
+	case *message.ViewChange:
+		return promise{message.KindViewChange, b.View, 0}, m.Digest(), true
+	case *message.NewView:
+		return promise{message.KindNewView, b.View, 0}, m.Digest(), true
 	case *message.Attestation:
 		return promise{message.KindAttestation, 0, b.Seq}, b.Header, true
 	default:
@@ -42,10 +47,13 @@ func promiseOf(m *message.Signed) (p promise, d crypto.Digest, ok bool) {
 
 // sent takes in a message that leaves a member; first says that it had not said this before.
 func (a *auditor) sent(id epoch.ReplicaID, m *message.Signed) (first bool, err error) {
-	if m.Author != id {
-		return false, breaks("promises", "speaks in the name of node%d", m.Author)
-	}
 	p, d, ok := promiseOf(m)
+	if m.Author != id {
+		if said, there := a.of(m.Author).words.said[p]; !ok || !there || said != d {
+			return false, breaks("promises", "speaks in the name of node%d, which has not said this", m.Author)
+		}
+		return false, nil // it passes on what another has said
+	}
 	if !ok {
 		return true, nil
 	}
@@ -61,7 +69,12 @@ func (a *auditor) sent(id epoch.ReplicaID, m *message.Signed) (first bool, err e
 	}
 	w.words.said[p] = d
 	w.words.list = append(w.words.list, p)
+	if (p.kind == message.KindPrepare || p.kind == message.KindCommit) && p.view < w.words.left {
+		return true, breaks("promises", "says %s of slot %d in view %d, and had left for view %d", p.kind, p.seq, p.view, w.words.left)
+	}
 	switch p.kind {
+	case message.KindViewChange:
+		w.words.left = max(w.words.left, p.view)
 	case message.KindCommit:
 		if stood, ok := w.words.said[promise{message.KindPrepare, p.view, p.seq}]; ok && stood != d {
 			return true, breaks("promises", "commits slot %d in view %d for %s, and stood by %s", p.seq, p.view, d.Short(), stood.Short())
@@ -77,6 +90,7 @@ func (a *auditor) sent(id epoch.ReplicaID, m *message.Signed) (first bool, err e
 type memory struct {
 	stable   epoch.Seq
 	born     bool
+	view     epoch.View                // it votes in none below
 	facts    map[promise]crypto.Digest // what it accepted and prepared, as the words that rest on it
 	prepared []*ordering.Prepared
 	bodies   map[crypto.Digest]bool
@@ -100,6 +114,7 @@ func readMemory(disk *store.Memory, o store.Options) (m *memory, torn bool, err 
 func (m *memory) clear() {
 	m.facts = make(map[promise]crypto.Digest)
 	m.prepared = nil
+	m.view = 0
 }
 
 func (m *memory) visit(_ store.Position, r store.Record, live bool) error {
@@ -135,13 +150,27 @@ func (m *memory) take(rec ordering.Record) {
 	case *ordering.Prepared:
 		m.facts[promise{message.KindCommit, rec.View, rec.Seq}] = rec.Digest
 		m.prepared = append(m.prepared, rec)
+	case *ordering.Left:
+		m.view = max(m.view, rec.ViewChange.View)
+	case *ordering.Installed:
+		m.view = max(m.view, rec.NewView.View)
 	case *ordering.Base:
-		m.clear() // it repeats all that is still live
+		m.clear() // it repeats all that is still live, with what stands behind it
 		m.born, m.stable = true, rec.Stable.Header.Seq
 		for _, f := range rec.Facts {
 			m.take(f)
 		}
 	}
+}
+
+// certified says whether there is a certificate for what a member committed, or of a later view for its slot.
+func (m *memory) certified(p promise, d crypto.Digest) bool {
+	for _, rec := range m.prepared {
+		if rec.Seq == p.seq && (rec.View > p.view || rec.View == p.view && rec.Digest == d) {
+			return true
+		}
+	}
+	return false
 }
 
 // remembers holds what a member's log would tell it against all that it has said: each word above the stable checkpoint
@@ -161,10 +190,23 @@ func (a *auditor) remembers(id epoch.ReplicaID, m *memory) error {
 			kept = append(kept, p)
 			continue
 		}
+		if p.kind == message.KindViewChange || p.kind == message.KindNewView {
+			kept = append(kept, p)
+			if m.view < p.view {
+				return breaks("promises", "has said %s of view %d, and remembers no view above %d", p.kind, p.view, m.view)
+			}
+			continue
+		}
 		if p.seq <= m.stable {
 			continue // settled, and attested by a quorum
 		}
+		if p.view < m.view && p.kind == message.KindPrepare {
+			continue // it was about a view that is over
+		}
 		kept = append(kept, p)
+		if p.view < m.view && m.certified(p, d) {
+			continue
+		}
 		if fact, ok := m.facts[p]; !ok || fact != d {
 			return breaks("promises", "has said %s of slot %d in view %d for %s, and forgotten it", p.kind, p.seq, p.view, d.Short())
 		}

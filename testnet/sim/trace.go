@@ -107,6 +107,15 @@ func (w *World) note(n *node, note bft.Note) {
 		of := note.Broken()
 		w.tell(n, "holds evidence: member %d broke its word about %s of slot %d in view %d", of.Author, of.Kind, of.Seq, of.View)
 		w.broken(n, breaks("accusations", "accuses member %d, who is honest", of.Author))
+	case bft.LeftView:
+		w.counts.Departures++
+		w.tell(n, "leaves for view %d", note.View)
+	case bft.EnteredView:
+		if note.View > w.view {
+			w.counts.ViewChanges++
+			w.view = note.View
+		}
+		w.tell(n, "votes in view %d, led by %d", note.View, note.Leader)
 	case bft.StableAt:
 		w.counts.Checkpoints++
 		w.tell(n, "has a stable checkpoint at slot %d", note.Seq)

@@ -46,7 +46,8 @@ type World struct {
 	struck  int          // faults so far, those left out as well
 	leftOut map[int]bool // by number, from 1
 
-	acting    *node // whom the present event happens to
+	acting    *node      // whom the present event happens to
+	view      epoch.View // the highest that anybody has voted in
 	healed    bool
 	over      bool
 	violation *Violation

@@ -1,0 +1,269 @@
+package pbft
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+)
+
+// Protocol is one replica's part in one epoch, from view to view: docs/protocol/pbft.md.
+//
+// Each view that it votes in is an Instance of its own. Between leaving one and installing the next it votes in none, and
+// the last one still learns.
+type Protocol struct {
+	self  epoch.ReplicaID
+	epoch *epoch.Epoch
+
+	view      epoch.View // it has promised to vote in no lower one
+	current   *Instance  // of view; nil before its NewView is installed
+	last      *Instance  // the one before it, or before view
+	stable    *proof.Checkpoint
+	delivered epoch.Seq
+	prepared  map[epoch.Seq]*ordering.Prepared // of views before current's, above the stable checkpoint: the highest view each
+
+	left      *ordering.Left      // why it votes in no view below view; nil if installed says so
+	installed *ordering.Installed // why it votes in current; nil in view 0
+	own       *message.Signed     // its ViewChange for view, once signed
+	newView   *message.Signed     // signed by its leader: of current, or of one that waits for ViewChanges that it names
+	changes   []*message.Signed   // by member: the ViewChange of the highest view
+	named     []*message.Signed   // by place: the ViewChanges that newView names, as far as they have come
+	helped    []int               // by member: the tick from which it may be sent what it lacks of view
+	suspicion suspicion
+	ticks     int
+
+	out ordering.Output
+}
+
+// Start is what a Protocol begins with.
+type Start struct {
+	Self      epoch.ReplicaID
+	Epoch     *epoch.Epoch
+	Stable    *proof.Checkpoint
+	Delivered epoch.Seq
+	Left      *ordering.Left // from the log, the newest of each
+	Installed *ordering.Installed
+	Facts     []ordering.Record                // from the log: what this replica has bound itself to
+	Batches   map[crypto.Digest]*message.Batch // that Facts name, of slots above Delivered; what is missing is asked for
+}
+
+// New takes part in an epoch. What the facts oblige this replica to have said, it says again.
+func New(s Start) *Protocol {
+	n := s.Epoch.N()
+	p := &Protocol{
+		self: s.Self, epoch: s.Epoch, stable: s.Stable, delivered: s.Delivered,
+		prepared: make(map[epoch.Seq]*ordering.Prepared), installed: s.Installed,
+		changes: make([]*message.Signed, n), helped: make([]int, n), suspicion: newSuspicion(n),
+	}
+	var settled plan
+	if i := s.Installed; i != nil {
+		p.view, settled, p.newView = i.NewView.View, settle(i.ViewChanges), i.Signed
+		for _, m := range i.ViewChanges {
+			p.changes[m.Author-1] = m
+		}
+	}
+	in := newInstance(&s, p.view, settled)
+	if s.Left != nil && s.Left.ViewChange.View > p.view {
+		in.left = true
+		p.view, p.left, p.last, p.newView = s.Left.ViewChange.View, s.Left, in, nil
+		p.suspicion.begin()
+		p.out.Send = append(p.out.Send, message.Outgoing{Body: s.Left.ViewChange, Epoch: s.Epoch.ID})
+	} else {
+		p.current = in
+		if s.Installed != nil && s.Installed.Signed == nil {
+			p.out.Send = append(p.out.Send, message.Outgoing{Body: s.Installed.NewView, Epoch: s.Epoch.ID})
+		}
+	}
+	in.restore(s.Facts, s.Batches)
+	for _, f := range s.Facts {
+		if f, ok := f.(*ordering.Prepared); ok && f.View < in.view {
+			p.remember(f)
+		}
+	}
+	if p.current != nil && p.Leader() == p.self {
+		in.proposeSettled()
+	}
+	return p
+}
+
+// remember keeps a certificate of an earlier view.
+func (p *Protocol) remember(f *ordering.Prepared) {
+	if old := p.prepared[f.Seq]; f.Seq > p.stable.Header.Seq && (old == nil || f.View > old.View) {
+		p.prepared[f.Seq] = f
+	}
+}
+
+// active is the Instance that is voted in, or else the one that still learns.
+func (p *Protocol) active() *Instance {
+	if p.current != nil {
+		return p.current
+	}
+	return p.last
+}
+
+// instances are those that may still decide something.
+func (p *Protocol) instances() []*Instance {
+	switch {
+	case p.current == nil:
+		return []*Instance{p.last}
+	case p.last == nil:
+		return []*Instance{p.current}
+	default:
+		return []*Instance{p.last, p.current}
+	}
+}
+
+func (p *Protocol) View() epoch.View                   { return p.view }
+func (p *Protocol) Voting() bool                       { return p.current != nil }
+func (p *Protocol) Leader() epoch.ReplicaID            { return p.epoch.Leader(p.view) }
+func (p *Protocol) Open() epoch.Seq                    { return p.active().Open() }
+func (p *Protocol) Propose(b *message.Batch) bool      { return p.current != nil && p.current.Propose(b) }
+func (p *Protocol) Batch(seq epoch.Seq) *message.Batch { return p.active().Batch(seq) }
+
+func (p *Protocol) Known(d crypto.Digest) *message.Batch { return p.active().known[d] }
+
+func (p *Protocol) Accept(seq epoch.Seq, b *message.Batch) { p.active().Accept(seq, b) }
+
+func (p *Protocol) Voters(seq epoch.Seq, d crypto.Digest) []epoch.ReplicaID {
+	return p.active().Voters(seq, d)
+}
+
+// Progress is that of the view that is voted in.
+func (p *Protocol) Progress() []message.Phase {
+	if p.current == nil {
+		return nil
+	}
+	return p.current.Progress()
+}
+
+var (
+	errLeft  = errors.New("this replica votes in no view at the moment")
+	errOlder = errors.New("of a view that is over")
+)
+
+// Receive takes in a checked message.
+func (p *Protocol) Receive(m *message.Signed) error {
+	switch b := m.Body.(type) {
+	case *message.PrePrepare:
+		return p.toView(b.View, m)
+	case *message.Prepare:
+		return p.toView(b.View, m)
+	case *message.Commit:
+		if p.last != nil && b.View == p.last.view {
+			return p.last.Receive(m) // leaving stops voting, never learning
+		}
+		return p.toView(b.View, m)
+	case *message.Suspect:
+		return p.onSuspect(m.Author, b)
+	case *message.ViewChange:
+		return p.onViewChange(m, b)
+	case *message.NewView:
+		return p.onNewView(m, b)
+	default:
+		return fmt.Errorf("%s is not PBFT's", m.Body.Kind())
+	}
+}
+
+func (p *Protocol) toView(v epoch.View, m *message.Signed) error {
+	switch {
+	case p.current == nil:
+		return errLeft
+	case v != p.view:
+		return fmt.Errorf("for view %d, in view %d", v, p.view)
+	}
+	return p.current.Receive(m)
+}
+
+// Overhear looks whether a message to a decided slot contradicts its author.
+func (p *Protocol) Overhear(m *message.Signed) {
+	for _, in := range p.instances() {
+		in.Overhear(m)
+	}
+}
+
+// Learned says that a slot's decision has come by proof from elsewhere.
+func (p *Protocol) Learned(seq epoch.Seq, d crypto.Digest) (logged bool) {
+	for _, in := range p.instances() {
+		logged = in.Learned(seq, d) || logged
+	}
+	return logged
+}
+
+// Delivered says that every slot up to seq is decided and handed on.
+func (p *Protocol) Delivered(seq epoch.Seq) {
+	for _, in := range p.instances() {
+		in.Delivered(seq)
+	}
+	p.delivered = max(p.delivered, seq)
+	p.suspicion.progressed(p)
+}
+
+// Stable says that no member needs to hear of this slot or anything before it again.
+func (p *Protocol) Stable(c *proof.Checkpoint) {
+	p.stable = c
+	for _, in := range p.instances() {
+		in.trim(c.Header.Seq)
+	}
+	for _, seq := range slices.Sorted(maps.Keys(p.prepared)) {
+		if seq <= c.Header.Seq {
+			delete(p.prepared, seq)
+		}
+	}
+	if p.current != nil && p.Leader() == p.self {
+		p.current.proposeSettled() // what lay beyond the window before
+	}
+}
+
+// Facts are those above the stable checkpoint: of the view that is voted in, of the last one before it, where what was accepted
+// may still be decided, and the certificates of those before.
+func (p *Protocol) Facts() []ordering.Record {
+	var facts []ordering.Record
+	for seq := p.stable.Header.Seq + 1; seq <= p.stable.Header.Seq+p.active().window(); seq++ {
+		if f := p.prepared[seq]; f != nil {
+			facts = append(facts, f)
+		}
+	}
+	for _, in := range p.instances() {
+		facts = append(facts, in.Facts()...)
+	}
+	return facts
+}
+
+// Promises are why this replica votes where it does.
+func (p *Protocol) Promises() (records []ordering.Record) {
+	if p.installed != nil {
+		records = append(records, p.installed)
+	}
+	if p.left != nil {
+		records = append(records, p.left)
+	}
+	return records
+}
+
+// Take is all that was asked for since the last Take.
+func (p *Protocol) Take() ordering.Output {
+	out := p.out
+	p.out = ordering.Output{}
+	for _, in := range p.instances() {
+		more := in.Take()
+		out.Persist = append(out.Persist, more.Persist...)
+		out.Send = append(out.Send, more.Send...)
+		out.Proposed = append(out.Proposed, more.Proposed...)
+		out.Decided = append(out.Decided, more.Decided...)
+		out.Evidence = append(out.Evidence, more.Evidence...)
+	}
+	return out
+}
+
+// Tick ages what is open, and tells when it is time to leave.
+func (p *Protocol) Tick(due bool) {
+	p.ticks++
+	p.active().Tick()
+	p.tickSuspicion(due)
+}

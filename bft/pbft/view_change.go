@@ -1,0 +1,287 @@
+package pbft
+
+// How a view ends and the next begins (§4.4, §4.5.2): docs/protocol/pbft.md.
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/crypto"
+)
+
+// viewPause is how many ticks nothing of a view is sent again to one peer after it was.
+const viewPause = 20
+
+var errAhead = errors.New("new view before its view changes")
+
+// leave promises to vote in no view below w.
+func (p *Protocol) leave(w epoch.View) {
+	p.suspicion.failed(p.epoch)
+	if p.current != nil {
+		p.current.left = true
+		p.last, p.current = p.current, nil
+	}
+	p.view, p.own = w, nil
+	p.newView, p.named = nil, nil
+	p.left = &ordering.Left{ViewChange: p.viewChange()}
+	p.out.Persist = append(p.out.Persist, p.left)
+	p.out.Send = append(p.out.Send, message.Outgoing{Body: p.left.ViewChange, Epoch: p.epoch.ID})
+	p.out.Moved = true
+	p.suspicion.begin()
+	p.helpLater()
+	p.enter()
+}
+
+// viewChange is all that this replica can show of what may have been decided.
+func (p *Protocol) viewChange() *message.ViewChange {
+	start := p.stable.Header.Seq
+	v := &message.ViewChange{View: p.view, Start: start}
+	if start > 0 {
+		v.Header, v.Attestations = p.stable.Header.Digest(), p.stable.Attestations
+	}
+	for seq := start + 1; seq <= start+p.last.window(); seq++ {
+		f := p.prepared[seq]
+		if s := p.last.at(seq); s != nil && s.prepared != nil {
+			f = s.prepared
+		}
+		if f != nil {
+			v.Prepared = append(v.Prepared, message.Certificate{Vote: f.Vote, Votes: f.Prepares})
+		}
+	}
+	return v
+}
+
+// onViewChange takes in what a member shows as it leaves for a view.
+func (p *Protocol) onViewChange(m *message.Signed, v *message.ViewChange) error {
+	before := p.changes[m.Author-1]
+	if before != nil {
+		p.conflict(before, m)
+	}
+	wanted := p.fill(m)
+	if m.Author == p.self && p.current == nil && v.View == p.view {
+		p.own = m
+	}
+	switch {
+	case before == nil || viewOf(before) < v.View:
+		p.changes[m.Author-1] = m
+	case !wanted:
+		return ordering.ErrAgain
+	}
+	p.join()
+	p.consider()
+	p.enter()
+	p.begin()
+	return nil
+}
+
+// join follows f+1 members, of whom one is correct, to the least view that so many have left for.
+func (p *Protocol) join() {
+	views := make([]epoch.View, len(p.changes))
+	for i, m := range p.changes {
+		if m != nil {
+			views[i] = viewOf(m)
+		}
+	}
+	slices.SortFunc(views, func(a, b epoch.View) int { return cmp.Compare(b, a) })
+	if v := views[p.epoch.Witnesses()-1]; v > p.view {
+		p.leave(v)
+	}
+}
+
+// enter looks whether a quorum has left for this view, or one above: its clock runs from then on. Whoever leads it begins it, if
+// a quorum has left for just this one.
+func (p *Protocol) enter() {
+	if p.current != nil {
+		return
+	}
+	reached := 0
+	var there []*message.Signed // in order of the members' numbers
+	for _, m := range p.changes {
+		if m == nil || viewOf(m) < p.view {
+			continue
+		}
+		reached++
+		if viewOf(m) == p.view && len(there) < p.epoch.Quorum() {
+			there = append(there, m)
+		}
+	}
+	if reached >= p.epoch.Quorum() {
+		p.suspicion.entered = true // a member that is ahead has left this one too, and alone it cannot bring the others on
+	}
+	if len(there) == p.epoch.Quorum() && p.Leader() == p.self {
+		v := &message.NewView{View: p.view}
+		for _, m := range there {
+			v.ViewChanges = append(v.ViewChanges, message.Named{Author: m.Author, Digest: m.Digest()})
+		}
+		p.install(v, nil, there)
+	}
+}
+
+// onNewView takes the leader of this view at its word for whose ViewChanges it begins with; what follows from them is computed
+// here. One of a view to come is no use before this replica has left for it, by f+1 ViewChanges: it comes again behind these.
+func (p *Protocol) onNewView(m *message.Signed, v *message.NewView) error {
+	if p.newView != nil {
+		p.conflict(p.newView, m)
+	}
+	switch {
+	case m.Author != p.epoch.Leader(v.View):
+		return errNotLeader
+	case v.View == p.view && p.current != nil && m.Author == p.self && p.newView == nil:
+		p.newView = m
+		return nil
+	case v.View < p.view:
+		return errOlder
+	case v.View > p.view:
+		return errAhead
+	case p.current != nil, m.Author == p.self, p.newView != nil:
+		return ordering.ErrAgain
+	}
+	p.newView, p.named = m, make([]*message.Signed, len(v.ViewChanges))
+	for _, c := range p.changes {
+		if c != nil {
+			p.fill(c)
+		}
+	}
+	p.begin()
+	return nil
+}
+
+// fill keeps a ViewChange that the NewView at hand names, and says whether it does.
+func (p *Protocol) fill(m *message.Signed) bool {
+	if p.newView == nil {
+		return false
+	}
+	for i, name := range p.newView.Body.(*message.NewView).ViewChanges {
+		if i < len(p.named) && name.Author == m.Author && p.named[i] == nil && name.Digest == m.Digest() {
+			p.named[i] = m
+			return true
+		}
+	}
+	return false
+}
+
+// begin installs the view whose NewView is at hand, once all that it names is.
+func (p *Protocol) begin() {
+	if p.newView == nil || len(p.named) == 0 || slices.Contains(p.named, nil) {
+		return
+	}
+	v, changes := p.newView.Body.(*message.NewView), p.named
+	for _, m := range changes {
+		if viewOf(m) != v.View {
+			p.newView, p.named = nil, nil // it never was one
+			return
+		}
+	}
+	p.install(v, p.newView, changes)
+}
+
+// install votes in a view from now on; signed is nil if this replica leads it.
+func (p *Protocol) install(v *message.NewView, signed *message.Signed, changes []*message.Signed) {
+	old, settled := p.active(), settle(changes)
+	s := Start{Self: p.self, Epoch: p.epoch, Stable: p.stable, Delivered: p.delivered, Batches: make(map[crypto.Digest]*message.Batch)}
+	in := newInstance(&s, v.View, settled)
+	for seq := p.stable.Header.Seq + 1; seq <= old.highest; seq++ {
+		was := old.at(seq)
+		if was == nil {
+			continue
+		}
+		if was.prepared != nil {
+			p.remember(was.prepared)
+		}
+		if was.phase == message.Decided {
+			in.open(seq).phase = message.Decided
+		}
+		if was.batch == nil {
+			continue
+		}
+		in.known[was.digest()] = was.batch
+	}
+	for _, seq := range slices.Sorted(maps.Keys(p.prepared)) { // somebody may show it, and need it, in any view to come
+		f := p.prepared[seq]
+		if b := old.known[f.Digest]; b != nil {
+			in.known[f.Digest] = b
+		}
+	}
+	for seq := settled.start + 1; seq <= settled.last(); seq++ {
+		d, _ := settled.at(seq)
+		if b := old.known[d]; b != nil {
+			in.known[d] = b
+		}
+		if b := in.known[d]; b != nil {
+			p.out.Settled = append(p.out.Settled, b)
+		}
+	}
+	old.left = true
+	p.last, p.current, p.view = old, in, v.View
+	p.left, p.own, p.named = nil, nil, nil
+	p.installed, p.newView = &ordering.Installed{NewView: v, Signed: signed, ViewChanges: changes}, signed
+	p.out.Persist = append(p.out.Persist, p.installed)
+	p.out.Moved = true
+	if signed == nil {
+		p.out.Send = append(p.out.Send, message.Outgoing{Body: v, Epoch: p.epoch.ID})
+		in.proposeSettled()
+	}
+	p.suspicion.begin()
+	p.suspicion.entered = true
+	p.helpLater()
+}
+
+func viewOf(m *message.Signed) epoch.View {
+	switch b := m.Body.(type) {
+	case *message.ViewChange:
+		return b.View
+	case *message.NewView:
+		return b.View
+	default:
+		return 0
+	}
+}
+
+func (p *Protocol) conflict(before, m *message.Signed) {
+	if e, err := message.NewEvidence(before, m); err == nil {
+		p.out.Evidence = append(p.out.Evidence, e)
+	}
+}
+
+// helpLater is for what was said to all a moment ago.
+func (p *Protocol) helpLater() {
+	for i := range p.helped {
+		p.helped[i] = p.ticks + viewPause/2
+	}
+}
+
+// Help sends a peer again what it lacks: first of the view, then of its slots.
+func (p *Protocol) Help(peer epoch.ReplicaID, s *message.Status) {
+	p.suspicion.heard(peer, s.Delivered)
+	if s.View < p.view || s.View == p.view && !s.Installed {
+		if p.ticks >= p.helped[peer-1] {
+			p.helped[peer-1] = p.ticks + viewPause
+			p.sendView(peer)
+		}
+		return
+	}
+	if s.View == p.view && p.current != nil {
+		p.current.help(peer, s.Delivered, s.Progress)
+	}
+}
+
+// sendView sends what brings a peer to this view.
+func (p *Protocol) sendView(peer epoch.ReplicaID) {
+	again := func(m *message.Signed) {
+		p.out.Send = append(p.out.Send, message.Outgoing{Again: m, To: []epoch.ReplicaID{peer}, Epoch: p.epoch.ID})
+	}
+	switch {
+	case p.current == nil && p.own != nil:
+		again(p.own)
+	case p.current != nil && p.newView != nil && viewOf(p.newView) == p.view:
+		for _, m := range p.installed.ViewChanges {
+			again(m)
+		}
+		again(p.newView) // last: by the others its receiver leaves for this view
+	}
+}
