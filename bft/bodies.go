@@ -98,6 +98,9 @@ func (r *Replica) settle(g *gathering) {
 		return
 	}
 	r.forgetGathering(g)
+	if r.knowsDecision(g.Seq) {
+		return
+	}
 	r.pool.markProposed(g.Batch.Requests)
 	r.order.Accept(g.Seq, g.Batch)
 }

@@ -439,3 +439,57 @@ func TestACertifiedBatchIsKeptOverViews(t *testing.T) {
 	c.tick(1000)
 	c.agree(1, 2, 3, 4)
 }
+
+// A liar that has hidden a certificate over several views, and shows it when nobody has the batch in memory any more, is not
+// named by the leaders that come after: they name who gives them what he shows.
+//
+// case B5; naming whoever comes first turns it red.
+func TestACertificateThatIsShownLateHoldsUpNobody(t *testing.T) {
+	c := newCluster(t, 4, small())
+	c.tick(1)
+	b := c.batch(1)
+	vote := message.Vote{Seq: 1, Digest: b.Digest()}
+	var prepares []*message.Signed
+	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool {
+		p, ok := m.Body.(*message.Prepare)
+		if ok && p.View == 0 && to == 1 && from != 1 {
+			prepares = append(prepares, m)
+		}
+		proposal, proposes := m.Body.(*message.PrePrepare)
+		return from == 1 || to == 1 || ok && p.View <= 2 || proposes && proposal.View <= 2
+	}
+	proposal := message.Sign(scheme, keys[1], c.epoch, 1, message.NewPrePrepare(vote, b))
+	c.post(1, 2, Received{proposal})
+	c.post(1, 3, Received{proposal})
+	c.run()
+	if len(prepares) != 2 {
+		t.Fatalf("%d prepares", len(prepares))
+	}
+	certificate := message.Certificate{Vote: vote, Votes: []*message.Signed{proposal, prepares[0], prepares[1]}}
+	c.submit(2, 1)
+	backups := []epoch.ReplicaID{2, 3, 4}
+	for i, ready := 0, false; i < 5000 && !ready; i++ {
+		c.tick(1)
+		ready = true
+		for _, id := range backups {
+			r := c.node(id).replica
+			ready = ready && r.View() >= 2 && r.order.Voting()
+		}
+	}
+	told := make(map[epoch.View]bool)
+	for range 1500 {
+		for _, id := range backups {
+			r := c.node(id).replica
+			if v := r.View() + 1; !told[v] && (r.order.Voting() || r.Leader() == 1) {
+				told[v] = true
+				m := message.Sign(scheme, keys[1], c.epoch, 1, &message.ViewChange{View: v, Prepared: []message.Certificate{certificate}})
+				for _, to := range backups {
+					c.post(1, to, Received{m})
+				}
+			}
+		}
+		c.run()
+		c.tick(1)
+	}
+	c.agree(1, 2, 3, 4)
+}

@@ -152,8 +152,10 @@ func (in *Instance) onPrepare(m *message.Signed, p *message.Prepare) error {
 		in.conflict(s.prepares.Of(m.Author), m)
 		return err // said before; or said otherwise before: an equivocation
 	}
-	if v, ok := s.proposed(); ok && v.Digest != p.Digest && s.proposal != nil {
-		in.sendAgain(m.Author, s.proposal) // one of the two lies: it, or the leader, who then told it something else
+	if v, ok := s.proposed(); ok && v.Digest != p.Digest && s.proposal != nil && len(s.proposal.Attached) > 0 {
+		// One of the two lies: it, or the leader, who then told it something else. (From the log, the leader's word comes without
+		// the batch, and nobody could read it.)
+		in.sendAgain(m.Author, s.proposal)
 	}
 	in.advance(s)
 	return nil
@@ -228,7 +230,7 @@ func (in *Instance) openSlot(v message.Vote) (*slot, error) {
 
 // accept binds this replica to a batch at a slot: from here on it stands by no other in this view.
 func (in *Instance) accept(s *slot, fact *ordering.Accepted, b *message.Batch) {
-	s.accepted, s.batch, s.phase = fact, b, message.Accepted
+	s.accepted, s.batch, s.phase, s.acceptedAge = fact, b, message.Accepted, s.age
 	in.next = max(in.next, s.seq+1)
 	in.out.Persist = append(in.out.Persist, &ordering.Bodies{Batch: b}, fact)
 }

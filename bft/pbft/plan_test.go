@@ -95,13 +95,13 @@ func TestEachSlotIsSettledByItsHighestView(t *testing.T) {
 //
 // case B12 case G2; a bound that is not there, or failures that are not forgotten, turns it red.
 func TestTheTimeoutIsBounded(t *testing.T) {
-	for n, most := range map[int]int{4: 400, 7: 325, 10: 260} {
+	for n, most := range map[int]int{4: 400, 7: 260, 10: 185} {
 		e := &epoch.Epoch{Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters(), Members: make([]epoch.Member, n)}
 		s := newSuspicion(n)
 		last := 0
 		for failures := range 3 * n {
 			got := s.timeout(e)
-			if got < last || got < minTimeout || failures <= n && got > most || got > most<<4 {
+			if got < last || got < minTimeout || failures <= n && got > most || got > 2*most {
 				t.Errorf("n=%d: after %d failures %d ticks", n, failures, got)
 			}
 			last = got

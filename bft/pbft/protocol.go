@@ -28,13 +28,14 @@ type Protocol struct {
 	delivered epoch.Seq
 	prepared  map[epoch.Seq]*ordering.Prepared // of views before current's, above the stable checkpoint: the highest view each
 
-	left      *ordering.Left      // why it votes in no view below view; nil if installed says so
-	installed *ordering.Installed // why it votes in current; nil in view 0
-	own       *message.Signed     // its ViewChange for view, once signed
-	newView   *message.Signed     // signed by its leader: of current, or of one that waits for ViewChanges that it names
-	changes   []*message.Signed   // by member: the ViewChange of the highest view
-	named     []*message.Signed   // by place: the ViewChanges that newView names, as far as they have come
-	helped    []int               // by member: the tick from which it may be sent what it lacks of view
+	left      *ordering.Left         // why it votes in no view below view; nil if installed says so
+	installed *ordering.Installed    // why it votes in current; nil in view 0
+	own       *message.Signed        // its ViewChange for view, once signed
+	newView   *message.Signed        // signed by its leader: of current, or of one that waits for ViewChanges that it names
+	changes   []*message.Signed      // by member: the ViewChange of the highest view
+	named     []*message.Signed      // by place: the ViewChanges that newView names, as far as they have come
+	wanted    map[crypto.Digest]bool // batches that have been asked for before view is begun
+	helped    []int                  // by member: the tick from which it may be sent what it lacks of view
 	suspicion suspicion
 	ticks     int
 
@@ -58,7 +59,7 @@ func New(s Start) *Protocol {
 	n := s.Epoch.N()
 	p := &Protocol{
 		self: s.Self, epoch: s.Epoch, stable: s.Stable, delivered: s.Delivered,
-		prepared: make(map[epoch.Seq]*ordering.Prepared), installed: s.Installed,
+		prepared: make(map[epoch.Seq]*ordering.Prepared), installed: s.Installed, wanted: make(map[crypto.Digest]bool),
 		changes: make([]*message.Signed, n), helped: make([]int, n), suspicion: newSuspicion(n),
 	}
 	var settled plan
@@ -126,12 +127,32 @@ func (p *Protocol) Open() epoch.Seq                    { return p.active().Open(
 func (p *Protocol) Propose(b *message.Batch) bool      { return p.current != nil && p.current.Propose(b) }
 func (p *Protocol) Batch(seq epoch.Seq) *message.Batch { return p.active().Batch(seq) }
 
-func (p *Protocol) Known(d crypto.Digest) *message.Batch { return p.active().known[d] }
+func (p *Protocol) Known(d crypto.Digest) *message.Batch {
+	for _, in := range p.instances() {
+		if b := in.known[d]; b != nil {
+			return b
+		}
+	}
+	return nil
+}
 
-func (p *Protocol) Accept(seq epoch.Seq, b *message.Batch) { p.active().Accept(seq, b) }
+// Accept says that a batch is in hand. Before a view is begun, it is one that a ViewChange shows.
+func (p *Protocol) Accept(seq epoch.Seq, b *message.Batch) {
+	if p.current != nil {
+		p.current.Accept(seq, b)
+		return
+	}
+	if p.wanted[b.Digest()] {
+		p.last.known[b.Digest()] = b
+		p.enter()
+	}
+}
 
 func (p *Protocol) Voters(seq epoch.Seq, d crypto.Digest) []epoch.ReplicaID {
-	return p.active().Voters(seq, d)
+	if p.current == nil {
+		return p.shownBy(seq, d)
+	}
+	return p.current.Voters(seq, d)
 }
 
 // Progress is that of the view that is voted in.
@@ -215,8 +236,30 @@ func (p *Protocol) Stable(c *proof.Checkpoint) {
 			delete(p.prepared, seq)
 		}
 	}
+	p.forgetKnown()
 	if p.current != nil && p.Leader() == p.self {
 		p.current.proposeSettled() // what lay beyond the window before
+	}
+}
+
+// forgetKnown lets go of batches of earlier views that nobody can need any more.
+func (p *Protocol) forgetKnown() {
+	for _, in := range p.instances() {
+		kept := make(map[crypto.Digest]*message.Batch)
+		keep := func(d crypto.Digest) {
+			if b := in.known[d]; b != nil {
+				kept[d] = b
+			}
+		}
+		for _, f := range p.Facts() {
+			v, _ := ordering.VoteOf(f)
+			keep(v.Digest)
+		}
+		for seq := max(p.stable.Header.Seq, in.settled.start) + 1; seq <= in.settled.last(); seq++ {
+			d, _ := in.settled.at(seq)
+			keep(d)
+		}
+		in.known = kept
 	}
 }
 

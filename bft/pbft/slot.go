@@ -18,7 +18,8 @@ type slot struct {
 
 	helpAt []int // by member: the age from which it may be sent again what it lacks; nil: nobody was yet
 
-	awaited bool // the leader has asked for the batch that is settled here
+	acceptedAge int  // of which it was when it was accepted
+	awaited     bool // the leader has asked for the batch that is settled here
 
 	proposal *message.Signed // the leader's PrePrepare; at the leader itself, once it has come back signed
 	batch    *message.Batch  // what was accepted; nil as well if a damaged log has lost it

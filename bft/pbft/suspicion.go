@@ -9,7 +9,8 @@ import (
 // A replica suspects the leader when something is due and nothing was delivered for a timeout. That is a hint, repeated while
 // it holds; only when f+1 members hint at the same does anybody leave, because one of them is correct then.
 const (
-	// minTimeout and maxTimeout, which is shared by f+2 leaders, bound the timeout, in ticks.
+	// minTimeout and maxTimeout bound the timeout, in ticks. The latter is shared by the times that f bad leaders may take, each one
+	// until its NewView and one after it, and that by which the first of them is found out.
 	minTimeout = 50
 	maxTimeout = 1300
 	// suspectPause is how many ticks pass between two Suspects.
@@ -21,7 +22,7 @@ type suspicion struct {
 	entered  bool // a quorum has come to this view
 	moved    bool // and something was delivered in it
 	failures int  // views in a row that a quorum entered, and in which nothing was delivered
-	commit   int  // smoothed age at which slots are decided, in eighths of ticks
+	commit   int  // smoothed time from a proposal to its decision, in eighths of ticks
 	moves    int  // since failures last changed
 
 	by []*message.Suspect // by member: the newest, until it has delivered more
@@ -45,23 +46,26 @@ func (s *suspicion) failed(e *epoch.Epoch) {
 // timeout is after how many ticks without anything delivered this replica suspects the leader. It doubles with each failure,
 // up to a bound; beyond it only after as many failures as there are leaders.
 func (s *suspicion) timeout(e *epoch.Epoch) int {
-	share := maxTimeout / (epoch.Faulty(e.Mode, e.N()) + 2)
+	share := maxTimeout / (2*epoch.Faulty(e.Mode, e.N()) + 1)
 	base := min(max(minTimeout, s.commit), share)
 	most := min(8*base, share)
-	if beyond := s.failures - e.N(); beyond > 0 {
-		return most << min(beyond, 4)
+	if s.failures > e.N() {
+		return 2 * most
 	}
 	return min(base<<min(s.failures, 4), most)
 }
 
 // progressed says that slots were delivered.
 func (s *suspicion) progressed(p *Protocol) {
+	if !s.moved {
+		s.failures = min(s.failures, 2) // they are no longer in a row
+	}
 	s.quiet, s.moved = 0, true
 	if s.moves++; s.moves >= int(p.epoch.Parameters.Checkpoint) {
 		s.moves, s.failures = 0, s.failures/2
 	}
-	if at := p.active().at(p.delivered); at != nil && at.age > 0 {
-		s.commit += min(at.age, maxTimeout) - s.commit/8
+	if at := p.active().at(p.delivered); at != nil && at.accepted != nil {
+		s.commit += min(at.age-at.acceptedAge, maxTimeout) - s.commit/8
 	}
 }
 

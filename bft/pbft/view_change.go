@@ -3,6 +3,7 @@ package pbft
 // How a view ends and the next begins (§4.4, §4.5.2): docs/protocol/pbft.md.
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"maps"
@@ -32,6 +33,7 @@ func (p *Protocol) leave(w epoch.View) {
 	p.out.Persist = append(p.out.Persist, p.left)
 	p.out.Send = append(p.out.Send, message.Outgoing{Body: p.left.ViewChange, Epoch: p.epoch.ID})
 	p.out.Moved = true
+	p.wanted = make(map[crypto.Digest]bool)
 	p.suspicion.begin()
 	p.helpLater()
 	p.enter()
@@ -63,7 +65,7 @@ func (p *Protocol) onViewChange(m *message.Signed, v *message.ViewChange) error 
 		p.conflict(before, m)
 	}
 	wanted := p.fill(m)
-	if m.Author == p.self && p.current == nil && v.View == p.view {
+	if m.Author == p.self && p.left != nil && same(v, p.left.ViewChange) {
 		p.own = m
 	}
 	switch {
@@ -77,6 +79,14 @@ func (p *Protocol) onViewChange(m *message.Signed, v *message.ViewChange) error 
 	p.enter()
 	p.begin()
 	return nil
+}
+
+// same says whether a ViewChange is the one that this replica has promised to say: somebody with its key may say another.
+func same(a, b *message.ViewChange) bool {
+	var x, y message.Writer
+	a.Encode(&x)
+	b.Encode(&y)
+	return bytes.Equal(x.Bytes(), y.Bytes())
 }
 
 // join follows f+1 members, of whom one is correct, to the least view that so many have left for.
@@ -106,7 +116,7 @@ func (p *Protocol) enter() {
 			continue
 		}
 		reached++
-		if viewOf(m) == p.view && len(there) < p.epoch.Quorum() {
+		if viewOf(m) == p.view && len(there) < p.epoch.Quorum() && (p.Leader() != p.self || p.canPropose(m)) {
 			there = append(there, m)
 		}
 	}
@@ -120,6 +130,61 @@ func (p *Protocol) enter() {
 		}
 		p.install(v, nil, there)
 	}
+}
+
+// canPropose says whether the batches of all certificates in a ViewChange are at hand; what is missing is asked for. A leader
+// names no other: its author may be the only one that has the batch, and keep it. That of a correct member has all of its own, and
+// gives them, so a quorum comes about without liars.
+func (p *Protocol) canPropose(m *message.Signed) bool {
+	all := true
+	for _, c := range m.Body.(*message.ViewChange).Prepared {
+		if c.Seq <= p.delivered || c.Digest == nullDigest() || p.batch(c.Seq, c.Digest) != nil {
+			continue
+		}
+		all = false
+		if !p.wanted[c.Digest] {
+			p.wanted[c.Digest] = true
+			p.out.Proposed = append(p.out.Proposed, ordering.Proposal{Vote: message.Vote{View: p.view, Seq: c.Seq, Digest: c.Digest}})
+		}
+	}
+	return all
+}
+
+// batch is one of this digest that is at hand, from any view.
+func (p *Protocol) batch(seq epoch.Seq, d crypto.Digest) *message.Batch {
+	for _, in := range p.instances() {
+		if b := in.Batch(seq); b != nil && b.Digest() == d {
+			return b
+		}
+		if b := in.known[d]; b != nil {
+			return b
+		}
+	}
+	return nil
+}
+
+// shownBy are those who have shown a certificate for a batch, and those who stand in it: they have its transactions.
+func (p *Protocol) shownBy(seq epoch.Seq, d crypto.Digest) (ids []epoch.ReplicaID) {
+	add := func(id epoch.ReplicaID) {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	for _, m := range p.changes {
+		if m == nil {
+			continue
+		}
+		for _, c := range m.Body.(*message.ViewChange).Prepared {
+			if c.Seq != seq || c.Digest != d {
+				continue
+			}
+			add(m.Author)
+			for _, v := range c.Votes {
+				add(v.Author)
+			}
+		}
+	}
+	return ids
 }
 
 // onNewView takes the leader of this view at its word for whose ViewChanges it begins with; what follows from them is computed

@@ -69,6 +69,7 @@ type witness struct {
 	attested     epoch.Seq
 	acknowledged epoch.Seq // the newest slot it has shown a quorum for, in this life
 	words        words
+	lies         bool // to others: it is held to no promise, but to what it executes and answers
 	forgot       bool // what it has promised: it must promise nothing any more
 }
 

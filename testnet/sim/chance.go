@@ -15,6 +15,7 @@ const (
 	ofClients
 	ofFaults
 	ofCrashes
+	ofLiars
 )
 
 func newChance(seed uint64, concern int) chance {

@@ -1,5 +1,7 @@
 package sim
 
+import "github.com/quorate/quorate/testnet/adversary"
+
 // Counts is how often what happened.
 type Counts struct {
 	Events       int // of all kinds
@@ -11,29 +13,31 @@ type Counts struct {
 	TornTails    int // logs whose end was cut at the next start
 	StaleStates  int // restarts with a machine that had lost its newest commits
 	Restarts     int
-	ViewChanges  int // views that somebody was the first to vote in, but the first
-	Departures   int // of one member, from a view
-	CatchUps     int // slots learned from another's block
-	Checkpoints  int // that became stable, at each node
-	Isolations   int // of a node from all others
-	OneWays      int // links cut in one direction
-	Splits       int // into two groups
-	Shapes       int // networks that are but a ring, a star, a chain, or some of their links
-	Flaps        int // links that went down and up again and again
-	Starvations  int // of a node's links
-	SlowDisks    int // for a while
-	FailedSyncs  int // that ended their host
-	FullDisks    int // that ended their host
-	Wipes        int // of a disk, key kept
-	Restores     int // of a disk from an old copy
-	Mended       int // copies of facts, from the other copy
-	LostBatches  int // that were fetched again
-	Flips        int // bits of a stopped node's log
-	Refusals     int // to start from a damaged log
-	CoreWins     int // progress of a quorum while all others stayed away
-	Lost         int // messages
-	CutOff       int // messages on a dead link
-	VeryLate     int // messages that came half a minute later
+	ViewChanges  int     // views that somebody was the first to vote in, but the first
+	Departures   int     // of one member, from a view
+	Evidence     int     // pieces that somebody has come to hold against a liar
+	Lies         [10]int // by act: words of liars
+	CatchUps     int     // slots learned from another's block
+	Checkpoints  int     // that became stable, at each node
+	Isolations   int     // of a node from all others
+	OneWays      int     // links cut in one direction
+	Splits       int     // into two groups
+	Shapes       int     // networks that are but a ring, a star, a chain, or some of their links
+	Flaps        int     // links that went down and up again and again
+	Starvations  int     // of a node's links
+	SlowDisks    int     // for a while
+	FailedSyncs  int     // that ended their host
+	FullDisks    int     // that ended their host
+	Wipes        int     // of a disk, key kept
+	Restores     int     // of a disk from an old copy
+	Mended       int     // copies of facts, from the other copy
+	LostBatches  int     // that were fetched again
+	Flips        int     // bits of a stopped node's log
+	Refusals     int     // to start from a damaged log
+	CoreWins     int     // progress of a quorum while all others stayed away
+	Lost         int     // messages
+	CutOff       int     // messages on a dead link
+	VeryLate     int     // messages that came half a minute later
 	Duplicated   int
 	Reordered    int // delivered before one that was sent earlier on the same link
 	ByName       int // proposals whose transactions were only named
@@ -66,7 +70,7 @@ type field struct {
 }
 
 func (c *Counts) fields() []field {
-	return []field{
+	fields := []field{
 		{"events", &c.Events},
 		{"commits", &c.Commits},
 		{"transactions", &c.Transactions},
@@ -78,6 +82,7 @@ func (c *Counts) fields() []field {
 		{"restarts", &c.Restarts},
 		{"view changes", &c.ViewChanges},
 		{"departures from a view", &c.Departures},
+		{"pieces of evidence", &c.Evidence},
 		{"catch-ups", &c.CatchUps},
 		{"stable checkpoints", &c.Checkpoints},
 		{"isolations", &c.Isolations},
@@ -109,6 +114,10 @@ func (c *Counts) fields() []field {
 		{"expired", &c.Expired},
 		{"nonces refused", &c.Refused},
 	}
+	for i, a := range adversary.Acts() {
+		fields = append(fields, field{"words of a liar that is " + a.String(), &c.Lies[i]})
+	}
+	return fields
 }
 
 func (c *Counts) add(d *Counts) {

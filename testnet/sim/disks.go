@@ -65,16 +65,16 @@ func (n *node) diskFailed(err error) {
 	}
 }
 
-// A member that forgets never votes again in this epoch, so only so many may that a quorum remembers.
+// A member that forgets never votes again in this epoch, so only so many may that a quorum is honest and remembers.
 func (w *World) forgetful() *node {
 	n := w.anyNode()
 	forgotten := 0
 	for _, other := range w.nodes {
-		if other.forgot {
+		if other.forgot || other.liar != nil {
 			forgotten++
 		}
 	}
-	if !n.forgot && len(w.nodes)-forgotten-1 < w.audit.quorum {
+	if !n.forgot && n.liar == nil && len(w.nodes)-forgotten-1 < w.audit.quorum {
 		return nil
 	}
 	return n

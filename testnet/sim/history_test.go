@@ -24,7 +24,7 @@ type history struct {
 
 // newHistory has a world of six, who bear one fault: there 2f+1 is not a quorum.
 func newHistory(t *testing.T) *history {
-	w := newWorld(1, Options{Nodes: 6})
+	w := newWorld(1, Options{Nodes: 6, Honest: true})
 	return &history{t: t, World: w, a: w.audit}
 }
 
@@ -174,7 +174,7 @@ func TestEachCheckerSeesItsBadHistory(t *testing.T) {
 			return h.a.outcome(1, e, r)
 		}},
 		{"a client's signature does not hold", "validity", func(h *history) error {
-			other := newWorld(2, Options{})
+			other := newWorld(2, Options{Honest: true})
 			op := operation{kind: kv.KindPut, key: "a", value: "1"}
 			forged := &transaction{op: op, request: message.NewRequest(other.scheme, h.clients[0].key, h.epoch.Chain, 1, 100, op.encode())}
 			h.a.submitted(forged)

@@ -56,8 +56,8 @@ func (nw *network) change(c chance) {
 
 func (nw *network) link(from, to *node) *link { return &nw.links[(from.id-1)*len(nw.w.nodes)+to.id-1] }
 
-// send takes a message on its way to one node.
-func (nw *network) send(from, to *node, f *flight, way message.Way) {
+// send takes a message on its way to one node; held is how long its sender holds it back, in µs.
+func (nw *network) send(from, to *node, f *flight, way message.Way, held int64) {
 	if to == from {
 		return
 	}
@@ -71,7 +71,7 @@ func (nw *network) send(from, to *node, f *flight, way message.Way) {
 		nw.w.counts.Lost++
 		return
 	}
-	delay := l.delay + l.starved + nw.about(nw.weather.jitter)
+	delay := held + l.delay + l.starved + nw.about(nw.weather.jitter)
 	if way == message.Gossip {
 		delay += nw.about(2 * l.delay)
 	}

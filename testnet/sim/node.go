@@ -11,6 +11,7 @@ import (
 	"github.com/quorate/quorate/statemachine"
 	"github.com/quorate/quorate/statemachine/kv"
 	"github.com/quorate/quorate/store"
+	"github.com/quorate/quorate/testnet/adversary"
 )
 
 // folder is where a node's log is on its disk.
@@ -32,12 +33,13 @@ type node struct {
 	stale *statemachine.MemoryBacking // as it was some commits ago
 	since int                         // commits since then
 
-	old      *store.Memory // a copy of the disk as it was
-	forgot   bool          // its first log is gone: it observes
-	flipped  bool          // a bit of its log was changed, and it has not started since
-	replaced bool          // its disk is not the one that it has last written to
-	full     bool          // its disk has hardly any room
-	slowBy   int64         // µs that a sync takes longer
+	old      *store.Memory   // a copy of the disk as it was
+	liar     *adversary.Liar // nil: it is honest
+	forgot   bool            // its first log is gone: it observes
+	flipped  bool            // a bit of its log was changed, and it has not started since
+	replaced bool            // its disk is not the one that it has last written to
+	full     bool            // its disk has hardly any room
+	slowBy   int64           // µs that a sync takes longer
 
 	// What does not.
 	host    *host.Host // nil while the node is down
@@ -362,21 +364,39 @@ func (n *node) send(e *host.Envelope) {
 	f := &flight{message: e.Message}
 	if e.To != nil {
 		for _, to := range e.To {
-			w.network.send(n, w.nodes[to-1], f, e.Way)
+			n.sendTo(w.nodes[to-1], f, e.Way)
 		}
 		return
 	}
 	for _, to := range w.nodes {
 		if to != n {
-			w.network.send(n, to, f, e.Way)
+			n.sendTo(to, f, e.Way)
 		}
+	}
+}
+
+// sendTo has a message on its way to one node, or what a liar makes of it.
+func (n *node) sendTo(to *node, f *flight, way message.Way) {
+	if n.liar == nil {
+		n.w.network.send(n, to, f, way, 0)
+		return
+	}
+	for _, word := range n.liar.Say(to.member(), f.message) {
+		lie := f
+		if word.Message != f.message {
+			lie = &flight{message: word.Message}
+		}
+		n.w.network.send(n, to, lie, way, word.DelayMillis*milli)
 	}
 }
 
 // receive takes in a message from the wire.
 func (n *node) receive(f *flight) {
 	if err := f.check(n); err != nil {
-		// Nobody lies in these worlds: what does not hold was never right.
+		if n.w.lies(f.message.Author) {
+			return
+		}
+		// Who does not lie says nothing that does not hold.
 		n.w.broken(n, breaks("messages", "%s of node%d: %v", f.message.Body.Kind(), f.message.Author, err))
 		return
 	}

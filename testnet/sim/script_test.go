@@ -18,7 +18,7 @@ type script struct {
 
 func newScript(t *testing.T, nodes int, change ...func(*World)) *script {
 	t.Helper()
-	s := &script{t: t, World: newWorld(1, Options{Nodes: nodes})}
+	s := &script{t: t, World: newWorld(1, Options{Nodes: nodes, Honest: true})}
 	for _, c := range change {
 		c(s.World)
 	}

@@ -19,6 +19,7 @@ type Options struct {
 	Seeds   int          // how many, for Campaign
 	Nodes   int          // 4 to 7; 0: each seed draws its own
 	Steps   int          // the faults end after so many events; 0: after the time that the seed draws
+	Honest  bool         // nobody lies; else in half of the worlds up to f members do
 	LeftOut map[int]bool // faults that do not happen, by their number in the world, from 1
 	Trace   io.Writer    // tells the story of a run, a line an event; nil: untold
 }

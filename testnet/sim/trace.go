@@ -106,7 +106,10 @@ func (w *World) note(n *node, note bft.Note) {
 	case bft.HoldsEvidence:
 		of := note.Broken()
 		w.tell(n, "holds evidence: member %d broke its word about %s of slot %d in view %d", of.Author, of.Kind, of.Seq, of.View)
-		w.broken(n, breaks("accusations", "accuses member %d, who is honest", of.Author))
+		w.counts.Evidence++
+		if !w.lies(of.Author) {
+			w.broken(n, breaks("accusations", "accuses member %d, who is honest", of.Author))
+		}
 	case bft.LeftView:
 		w.counts.Departures++
 		w.tell(n, "leaves for view %d", note.View)

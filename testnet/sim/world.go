@@ -92,6 +92,9 @@ func newWorld(seed uint64, o Options) *World {
 	w.audit = newAuditor(w.genesis, plain)
 	w.network = newNetwork(w, c)
 	w.plan = drawPlan(c)
+	if !o.Honest {
+		w.drawLiars()
+	}
 	w.drawClients(c)
 	return w
 }
@@ -132,6 +135,7 @@ func (w *World) run() {
 			w.heal()
 		}
 	}
+	w.countLies()
 	w.counts.Commits, w.counts.OrderedTwice = int(w.audit.last()), w.audit.twice
 }
 

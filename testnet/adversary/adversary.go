@@ -1,0 +1,103 @@
+// Package adversary has members that lie. A Liar stands between an honest replica and the network: what the replica says is left
+// out, changed, told differently to different members, held back or said again. All of it is signed with the member's own key, so
+// nothing but the protocol defends against it. It has no clock and no source of chance but the one it is given.
+package adversary
+
+import (
+	"math/rand/v2"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/crypto"
+)
+
+// Word is what a liar sends to one member.
+type Word struct {
+	Message     *message.Signed
+	DelayMillis int64 // how long it holds it back
+}
+
+// Config is what a Liar needs.
+type Config struct {
+	Epoch  *epoch.Epoch
+	Self   epoch.ReplicaID
+	Sign   func(message.Body) *message.Signed // in the member's name
+	Chance *rand.Rand
+	Acts   []Act // what it does, each now and then
+}
+
+// Liar is a member that lies. It is for one caller.
+type Liar struct {
+	cfg  Config
+	said []*message.Signed // of late, to be said again
+	at   int
+	on   []bool // which acts it is at, by place in Acts
+	left int    // messages until it thinks again
+	done map[Act]int
+}
+
+// remembered is how many words a liar keeps to say again.
+const remembered = 64
+
+// spell is how many messages a liar goes on as it is, at most.
+const spell = 400
+
+// New is a liar.
+func New(cfg Config) *Liar {
+	return &Liar{cfg: cfg, on: make([]bool, len(cfg.Acts)), done: make(map[Act]int)}
+}
+
+// Done is how often it did what.
+func (l *Liar) Done(a Act) int { return l.done[a] }
+
+// Say is what the liar sends to a member, in order, in place of what its replica says.
+func (l *Liar) Say(to epoch.ReplicaID, m *message.Signed) []Word {
+	if l.left--; l.left < 0 {
+		l.left = l.cfg.Chance.IntN(spell)
+		for i := range l.on {
+			l.on[i] = l.cfg.Chance.IntN(3) == 0
+		}
+	}
+	words := []Word{{Message: m}}
+	for i, act := range l.cfg.Acts {
+		if l.on[i] {
+			words = l.perform(act, to, words)
+		}
+	}
+	if len(l.said) < remembered {
+		l.said = append(l.said, m)
+	} else {
+		l.said[l.at%remembered] = m
+		l.at++
+	}
+	return words
+}
+
+func (l *Liar) perform(act Act, to epoch.ReplicaID, words []Word) (out []Word) {
+	for _, w := range words {
+		did := performers[act](l, to, w)
+		if did == nil {
+			out = append(out, w)
+			continue
+		}
+		l.done[act]++
+		out = append(out, did...)
+	}
+	return out
+}
+
+// sign says b in the member's name. A body of its own is never shared with the replica.
+func (l *Liar) sign(b message.Body) Word { return Word{Message: l.cfg.Sign(b)} }
+
+// second says whether a member is of the half that is told something else.
+func (l *Liar) second(to epoch.ReplicaID) bool { return to%2 == 0 }
+
+// some is true about once in n times.
+func (l *Liar) some(n int) bool { return l.cfg.Chance.IntN(n) == 0 }
+
+func (l *Liar) digest() (d crypto.Digest) {
+	for i := range d {
+		d[i] = byte(l.cfg.Chance.Uint32())
+	}
+	return d
+}

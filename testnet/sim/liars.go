@@ -1,0 +1,49 @@
+package sim
+
+import (
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/testnet/adversary"
+)
+
+// drawLiars makes liars of up to f members, in half of the worlds. Each has some ways to lie, and is at some of them at a time; it
+// goes on when all else has healed. Its own replica is an honest one, and held to what others are in what it executes and answers.
+func (w *World) drawLiars() {
+	c := newChance(w.seed, ofLiars)
+	if c.permille(500) {
+		return
+	}
+	for range 1 + c.IntN(w.epoch.Faulty()) {
+		n := w.nodes[c.IntN(len(w.nodes))]
+		if n.liar != nil {
+			continue
+		}
+		var acts []adversary.Act
+		for _, a := range adversary.Acts() {
+			if c.permille(400) {
+				acts = append(acts, a)
+			}
+		}
+		n.liar = adversary.New(adversary.Config{
+			Epoch: w.epoch, Self: n.member(), Chance: c.Rand, Acts: acts,
+			Sign: func(b message.Body) *message.Signed {
+				return message.Sign(w.scheme, n.key, w.epoch, n.member(), b)
+			},
+		})
+		w.audit.of(n.member()).lies = true
+	}
+}
+
+// lies says whether a member is a liar.
+func (w *World) lies(id epoch.ReplicaID) bool { return w.nodes[id-1].liar != nil }
+
+// countLies adds up what the liars have done.
+func (w *World) countLies() {
+	for _, n := range w.nodes {
+		if n.liar != nil {
+			for i, a := range adversary.Acts() {
+				w.counts.Lies[i] += n.liar.Done(a)
+			}
+		}
+	}
+}
