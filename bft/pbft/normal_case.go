@@ -257,7 +257,7 @@ func (in *Instance) advance(s *slot) {
 		in.send(&message.Commit{Vote: s.vote()})
 	}
 	if in.decides(s) {
-		s.phase = message.Decided
+		s.phase, s.voted, s.took = message.Decided, true, s.age-s.acceptedAge
 		in.out.Decided = append(in.out.Decided, ordering.Decision{
 			View: in.view, Seq: s.seq, Batch: s.batch, Logged: true,
 			Certificate: s.commits.For(s.digest(), in.epoch.Quorum()),

@@ -34,6 +34,8 @@ type Protocol struct {
 	newView   *message.Signed        // signed by its leader: of current, or of one that waits for ViewChanges that it names
 	changes   []*message.Signed      // by member: the ViewChange of the highest view
 	named     []*message.Signed      // by place: the ViewChanges that newView names, as far as they have come
+	early     []*message.Signed      // for view, which is not begun here: what overtakes its NewView
+	earlySize int                    // bytes attached to them
 	wanted    map[crypto.Digest]bool // batches that have been asked for before view is begun
 	helped    []int                  // by member: the tick from which it may be sent what it lacks of view
 	suspicion suspicion
@@ -163,6 +165,12 @@ func (p *Protocol) Progress() []message.Phase {
 	return p.current.Progress()
 }
 
+// What is kept of messages that overtake the NewView of their view: view changes are large, and come slowly. The rest is sent again.
+const (
+	maxEarly      = 256
+	maxEarlyBytes = 2 << 20
+)
+
 var (
 	errLeft  = errors.New("this replica votes in no view at the moment")
 	errOlder = errors.New("of a view that is over")
@@ -193,6 +201,10 @@ func (p *Protocol) Receive(m *message.Signed) error {
 
 func (p *Protocol) toView(v epoch.View, m *message.Signed) error {
 	switch {
+	case p.current == nil && v == p.view && len(p.early) < maxEarly && p.earlySize+len(m.Attached) <= maxEarlyBytes:
+		p.early = append(p.early, m)
+		p.earlySize += len(m.Attached)
+		return nil
 	case p.current == nil:
 		return errLeft
 	case v != p.view:

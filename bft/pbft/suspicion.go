@@ -13,6 +13,10 @@ const (
 	// until its NewView and one after it, and that by which the first of them is found out.
 	minTimeout = 50
 	maxTimeout = 1300
+	// maxSample bounds what one slot counts for, in ticks, and so the timeout before any failure to twice the least: a member that
+	// has come back and is told of old votes has slots that took seconds, and would then bear a dead leader for as long. Networks
+	// that are as slow as that find their timeout by failures.
+	maxSample = 2 * minTimeout / 8
 	// suspectPause is how many ticks pass between two Suspects.
 	suspectPause = 10
 )
@@ -22,7 +26,7 @@ type suspicion struct {
 	entered  bool // a quorum has come to this view
 	moved    bool // and something was delivered in it
 	failures int  // views in a row that a quorum entered, and in which nothing was delivered
-	commit   int  // smoothed time from a proposal to its decision, in eighths of ticks
+	commit   int  // smoothed time from accepting a proposal to its decision by votes, in eighths of ticks
 	moves    int  // since failures last changed
 
 	by []*message.Suspect // by member: the newest, until it has delivered more
@@ -64,8 +68,8 @@ func (s *suspicion) progressed(p *Protocol) {
 	if s.moves++; s.moves >= int(p.epoch.Parameters.Checkpoint) {
 		s.moves, s.failures = 0, s.failures/2
 	}
-	if at := p.active().at(p.delivered); at != nil && at.accepted != nil {
-		s.commit += min(at.age-at.acceptedAge, maxTimeout) - s.commit/8
+	if at := p.active().at(p.delivered); at != nil && at.voted {
+		s.commit += min(at.took, maxSample) - s.commit/8
 	}
 }
 

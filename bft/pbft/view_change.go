@@ -33,7 +33,7 @@ func (p *Protocol) leave(w epoch.View) {
 	p.out.Persist = append(p.out.Persist, p.left)
 	p.out.Send = append(p.out.Send, message.Outgoing{Body: p.left.ViewChange, Epoch: p.epoch.ID})
 	p.out.Moved = true
-	p.wanted = make(map[crypto.Digest]bool)
+	p.wanted, p.early, p.earlySize = make(map[crypto.Digest]bool), nil, 0
 	p.suspicion.begin()
 	p.helpLater()
 	p.enter()
@@ -294,6 +294,11 @@ func (p *Protocol) install(v *message.NewView, signed *message.Signed, changes [
 	p.suspicion.begin()
 	p.suspicion.entered = true
 	p.helpLater()
+	early := p.early
+	p.early, p.earlySize = nil, 0
+	for _, m := range early {
+		_ = in.Receive(m) // an error says why it was of no use
+	}
 }
 
 func viewOf(m *message.Signed) epoch.View {
