@@ -40,3 +40,22 @@ func TestLateGossipAfterARestartIsNotHeld(t *testing.T) {
 		t.Errorf("holds what is executed: %v; what is not: %v", got[0], got[1])
 	}
 }
+
+// What is asked for while the leader is gone, and nothing else is under way, is what gets it replaced.
+//
+// case A3; a node that takes in nothing while it cannot reach its leader turns it red.
+func TestARequestAloneGetsAGoneLeaderReplaced(t *testing.T) {
+	w := newNetwork(t)
+	w.start(1, 2, 3, 4)
+	w.ready(1, 2, 3, 4)
+	w.submit(2, w.request(kv.Put([]byte("key"), []byte("before"))))
+	w.stop(1)
+	w.until("the others know that it is gone", func() bool { return w.nodes[1].Status().Peers == 2 && w.nodes[2].Status().Peers == 2 })
+	if ok, why := w.nodes[1].Ready(); !ok {
+		t.Errorf("it takes in nothing: %s", why)
+	}
+	w.submit(2, w.request(kv.Put([]byte("key"), []byte("after"))))
+	if s := w.nodes[1].Status(); s.View != 1 || s.Leader != 2 {
+		t.Errorf("at view %d, led by %d", s.View, s.Leader)
+	}
+}

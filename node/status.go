@@ -85,7 +85,8 @@ func (n *Node) sayReady(s *snapshot) {
 // Look is how the node was when it moved last.
 func (n *Node) Look() (moment, epoch.Seq, <-chan struct{}) { return n.pulse.look() }
 
-// ready says whether the node is caught up and able to commit, and if not, why.
+// ready says whether the node is caught up and able to commit, and if not, why. A leader that is away is no reason: it is replaced
+// once something is due, so whatever clients ask for meanwhile must be taken in.
 func (n *Node) ready(r *bft.Replica, s *snapshot) (bool, string) {
 	e := r.Epoch()
 	behind := r.Behind()
@@ -100,8 +101,6 @@ func (n *Node) ready(r *bft.Replica, s *snapshot) (bool, string) {
 			why += fmt.Sprintf("; %d greetings by nodes of another chain or version were refused: compare the genesis files", foreign)
 		}
 		return false, why
-	case s.Leader != n.cfg.Self && !n.network.Alive(int(s.Leader)-1):
-		return false, fmt.Sprintf("not connected to the leader, member %d", s.Leader)
 	case behind > uint64(e.Parameters.Checkpoint):
 		return false, fmt.Sprintf("%d slots behind", behind)
 	case s.stuckTicks > stuckTicks:
