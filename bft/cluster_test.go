@@ -289,7 +289,7 @@ func (c *cluster) record(x *node, out *Effects) {
 	}
 	if a := out.Acknowledged; a != nil {
 		w.U64(uint64(a.Seq))
-		proof.WriteVotes(&w, a.Attestations)
+		message.WriteVotes(&w, a.Attestations)
 	}
 	for _, q := range out.Read {
 		w.U32(uint32(q.For))

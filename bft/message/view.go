@@ -73,11 +73,11 @@ func (v *ViewChange) encode(w *Writer) {
 }
 
 func (v *ViewChange) attach(w *Writer) {
-	writeVotes(w, v.Attestations)
+	WriteVotes(w, v.Attestations)
 	w.U32(uint32(len(v.Prepared)))
 	for _, c := range v.Prepared {
 		c.Vote.encode(w)
-		writeVotes(w, c.Votes)
+		WriteVotes(w, c.Votes)
 	}
 }
 
@@ -108,9 +108,9 @@ func readViewChange(r, at *Reader, attached []byte) *ViewChange {
 }
 
 func (v *ViewChange) readAttached(r *Reader) {
-	v.Attestations = readVotes(r)
+	v.Attestations = ReadVotes(r)
 	for range r.Count(MaxCertificates, 8+8+crypto.DigestSize+4) {
-		v.Prepared = append(v.Prepared, Certificate{Vote: readVote(r), Votes: readVotes(r)})
+		v.Prepared = append(v.Prepared, Certificate{Vote: readVote(r), Votes: ReadVotes(r)})
 		if r.err != nil {
 			return
 		}
@@ -150,14 +150,16 @@ func readNewView(r *Reader) *NewView {
 	return v
 }
 
-func writeVotes(w *Writer, votes []*Signed) {
+// WriteVotes writes the votes of a certificate.
+func WriteVotes(w *Writer, votes []*Signed) {
 	w.U32(uint32(len(votes)))
 	for _, v := range votes {
 		v.EncodeDetached(w)
 	}
 }
 
-func readVotes(r *Reader) []*Signed {
+// ReadVotes reads what WriteVotes writes.
+func ReadVotes(r *Reader) []*Signed {
 	var votes []*Signed
 	for range r.Count(epoch.MaxMembers, MinDetached) {
 		v := ReadDetached(r)

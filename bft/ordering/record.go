@@ -122,7 +122,7 @@ func (a *Accepted) encode(w *message.Writer) {
 
 func (p *Prepared) encode(w *message.Writer) {
 	encodeVote(w, p.Vote)
-	proof.WriteVotes(w, p.Prepares)
+	message.WriteVotes(w, p.Prepares)
 }
 
 func (d *Decided) encode(w *message.Writer)  { d.Decision.Encode(w) }
@@ -233,7 +233,7 @@ func read(kind RecordKind, r *message.Reader) Record {
 	case KindAccepted:
 		return readAccepted(r)
 	case KindPrepared:
-		return &Prepared{Vote: readVote(r), Prepares: proof.ReadVotes(r)}
+		return &Prepared{Vote: readVote(r), Prepares: message.ReadVotes(r)}
 	case KindDecided:
 		return &Decided{*proof.ReadDecision(r)}
 	case KindBase:

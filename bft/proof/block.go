@@ -53,12 +53,12 @@ func (d *Decision) Verify(e *epoch.Epoch, s crypto.Scheme) error {
 func (d *Decision) Encode(w *message.Writer) {
 	d.Header.Encode(w)
 	w.U64(uint64(d.View))
-	WriteVotes(w, d.Certificate)
+	message.WriteVotes(w, d.Certificate)
 }
 
 // ReadDecision reads what Encode writes.
 func ReadDecision(r *message.Reader) *Decision {
-	return &Decision{Header: ReadHeader(r), View: epoch.View(r.U64()), Certificate: ReadVotes(r)}
+	return &Decision{Header: ReadHeader(r), View: epoch.View(r.U64()), Certificate: message.ReadVotes(r)}
 }
 
 // EncodeBlock is b's encoding: the decision's, then the batch's with every transaction.

@@ -75,12 +75,12 @@ func VerifyPrepared(c *message.Certificate, e *epoch.Epoch, s crypto.Scheme) err
 // Encode writes the checkpoint.
 func (c *Checkpoint) Encode(w *message.Writer) {
 	c.Header.Encode(w)
-	WriteVotes(w, c.Attestations)
+	message.WriteVotes(w, c.Attestations)
 }
 
 // ReadCheckpoint reads what Encode writes.
 func ReadCheckpoint(r *message.Reader) *Checkpoint {
-	return &Checkpoint{Header: ReadHeader(r), Attestations: ReadVotes(r)}
+	return &Checkpoint{Header: ReadHeader(r), Attestations: message.ReadVotes(r)}
 }
 
 // EncodeCheckpoint is c's encoding.
@@ -136,26 +136,4 @@ func certificate(votes []*message.Signed, e *epoch.Epoch, s crypto.Scheme, least
 		}
 	}
 	return nil
-}
-
-// WriteVotes writes the votes of a certificate.
-func WriteVotes(w *message.Writer, votes []*message.Signed) {
-	w.U32(uint32(len(votes)))
-	for _, v := range votes {
-		v.EncodeDetached(w)
-	}
-}
-
-// ReadVotes reads what WriteVotes writes.
-func ReadVotes(r *message.Reader) []*message.Signed {
-	n := r.Count(epoch.MaxMembers, message.MinDetached)
-	votes := make([]*message.Signed, 0, n)
-	for range n {
-		v := message.ReadDetached(r)
-		if r.Err() != nil {
-			return nil
-		}
-		votes = append(votes, v)
-	}
-	return votes
 }

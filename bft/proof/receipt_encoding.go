@@ -42,7 +42,7 @@ func EncodeReceipt(r *Receipt) []byte {
 	for i := range r.Headers {
 		r.Headers[i].Encode(&w)
 	}
-	WriteVotes(&w, r.Attestations)
+	message.WriteVotes(&w, r.Attestations)
 	return w.Bytes()
 }
 
@@ -64,7 +64,7 @@ func DecodeReceipt(raw []byte) (*Receipt, error) {
 	for range in.Count(MaxReceiptHeaders, HeaderSize) {
 		r.Headers = append(r.Headers, ReadHeader(in))
 	}
-	r.Attestations = ReadVotes(in)
+	r.Attestations = message.ReadVotes(in)
 	if err := in.Close(); err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}
