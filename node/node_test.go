@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,14 +36,25 @@ func seedKey(kind, i byte) crypto.PrivateKey {
 	return crypto.NewPrivateKey([crypto.SeedSize]byte{kind, i})
 }
 
-// freeAddress is an address of loopback that was free a moment ago.
+// The ports of the tests' nodes: above those that testnet/local chooses, whose tests run beside these, and below those that Linux
+// gives to outgoing connections, which would take a stopped node's.
+const firstPort, lastPort = 31500, 32700
+
+var nextPort atomic.Uint32
+
+func init() { nextPort.Store(uint32(rand.IntN(lastPort - firstPort))) }
+
+// freeAddress is an address of loopback that is nobody's, and that no other test of this process is given soon.
 func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range lastPort - firstPort {
+		address := fmt.Sprintf("127.0.0.1:%d", firstPort+nextPort.Add(1)%(lastPort-firstPort))
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 func newNetwork(t *testing.T) *network {

@@ -23,9 +23,9 @@ import (
 
 const (
 	strangerAddresses = 64
-	// maxGrowth is how much more memory a node may hold in an attack than in the two rounds before it that had none, in bytes: of
-	// the system's, and of what it made itself. What it holds at most, not what it holds at some moment: a compaction of the state
-	// machine maps 100 MiB of files for seconds, attacked or not.
+	// maxGrowth is how much more memory a node may hold in an attack than in the same time without it, in bytes: of the system's,
+	// and of what it made itself. What it holds at most, not what it holds at some moment: a compaction of the state machine maps
+	// 100 MiB of files for seconds, attacked or not.
 	maxGrowth = 100 << 20
 )
 
@@ -36,6 +36,7 @@ type siege struct {
 	namespace string
 	subnet    string // of the block that RFC 2544 keeps for tests between networks, without the last number
 	program   string // the test binary, as the stranger
+	loads     int    // so far
 }
 
 func newSiege(t *testing.T) *siege {
@@ -67,11 +68,24 @@ func newSiege(t *testing.T) *siege {
 		e.system("ip", "-n", s.namespace, "addr", "add", a+"/24", "dev", there)
 	}
 	e.system("ip", "-n", s.namespace, "link", "set", there, "up")
-	hosts := strings.Repeat(host+",", 3) + host
-	e.run("testnet", "up", "--detach", "--base-port", "0", "--hosts", hosts)
-	s.network, err = local.Open(filepath.Join(e.dir, "quorate-testnet"))
-	e.must(err)
 	return s
+}
+
+// renew puts a new network in place of the one there is, and warms it up. What a node holds grows with what it has stored, so
+// only networks of the same age can be compared.
+func (s *siege) renew() {
+	s.t.Helper()
+	dir := filepath.Join(s.dir, "quorate-testnet")
+	if s.network != nil {
+		s.run("testnet", "down")
+		s.must(os.RemoveAll(dir))
+	}
+	host := s.subnet + "1"
+	s.run("testnet", "up", "--detach", "--base-port", "0", "--hosts", strings.Repeat(host+",", 3)+host)
+	var err error
+	s.network, err = local.Open(dir)
+	s.must(err)
+	s.under(5*time.Second, func() {})
 }
 
 func (s *siege) sources() (all []string) {
@@ -204,10 +218,11 @@ type measured struct {
 }
 
 // under puts a load on the network, and looks at its nodes while meanwhile runs, which is given until the end of it.
-func (s *siege) under(name string, duration time.Duration, meanwhile func()) measured {
+func (s *siege) under(duration time.Duration, meanwhile func()) measured {
 	s.t.Helper()
 	m := measured{memory: s.resident()}
-	l := s.load(name, duration.String())
+	s.loads++
+	l := s.load(fmt.Sprintf("acks%d.txt", s.loads), duration.String())
 	end := time.Now().Add(duration)
 	done := make(chan struct{})
 	go func() {
@@ -239,17 +254,22 @@ func TestEndToEndStranger(t *testing.T) {
 		}
 	}
 	duration := time.Duration(seconds) * time.Second
-	s.under("warm", duration, func() {}) // so that what a node keeps of recent seconds is there
-	before := s.lookAtAll()
 	var quiet []float64 // p99 of all rounds without an attack, in ms
-
-	for i, a := range attacks {
+	// Two to begin with: else the first attack's p99 would be compared with that of one round alone.
+	for range 2 {
+		s.renew()
+		quiet = append(quiet, s.under(duration, func() {}).p99)
+	}
+	for _, a := range attacks {
 		t.Run(a.name, func(t *testing.T) {
 			s.t = t
-			first, second := s.under("quiet1", duration, func() {}), s.under("quiet2", duration, func() {})
-			quiet = append(quiet, first.p99, second.p99)
+			s.renew()
+			without := s.under(duration, func() {})
+			quiet = append(quiet, without.p99)
+			s.renew()
+			before := s.lookAtAll()
 			attacker := s.begin(a, duration)
-			attacked := s.under(fmt.Sprintf("attack%d", i), duration, func() {
+			attacked := s.under(duration, func() {
 				if a.name == "a flood of connections" {
 					s.run("testnet", "kill", "2")
 					s.run("testnet", "start", "2")
@@ -259,9 +279,8 @@ func TestEndToEndStranger(t *testing.T) {
 			s.must(attacker.Wait())
 			var most memory // growth
 			for i := range before {
-				a, b, c := first.memory[i], second.memory[i], attacked.memory[i]
-				resident := c.resident - max(a.resident, b.resident)
-				anonymous := c.anonymous - max(a.anonymous, b.anonymous)
+				resident := attacked.memory[i].resident - without.memory[i].resident
+				anonymous := attacked.memory[i].anonymous - without.memory[i].anonymous
 				most = memory{max(most.resident, resident), max(most.anonymous, anonymous)}
 				if resident > maxGrowth || anonymous > maxGrowth {
 					t.Errorf("node %d holds %.0f MiB more than without the attack, %.0f of it without files",
@@ -281,16 +300,16 @@ func TestEndToEndStranger(t *testing.T) {
 				return s.allConnected(now)
 			})
 			usual := mean(quiet)
-			t.Logf("%s connections; p99 %.0f ms, without an attack %.0f and %.0f just before, %.0f in all rounds so far; memory at most %+.0f MiB, %+.0f without files",
-				made, attacked.p99, first.p99, second.p99, usual, most.resident/(1<<20), most.anonymous/(1<<20))
+			t.Logf("%s connections; p99 %.0f ms, without an attack %.0f just before, %.0f in all rounds so far; memory at most %+.0f MiB, %+.0f without files",
+				made, attacked.p99, without.p99, usual, most.resident/(1<<20), most.anonymous/(1<<20))
 			// Of all rounds: a compaction on all nodes at once triples the p99 of the round it falls into, attacked or not.
 			if attacked.p99 > 2*usual {
 				t.Errorf("p99 was %.0f ms, without an attack %.0f ms", attacked.p99, usual)
 			}
+			t.Log(s.run("audit"))
 		})
 	}
 	s.t = t
-	t.Log(s.run("audit"))
 }
 
 func mean(of []float64) (m float64) {
