@@ -6,7 +6,7 @@ SHELL := bash
 SEEDS ?= 1000
 FUZZTIME ?= 60s
 
-.PHONY: build verify fix test race sim mutants fuzz e2e crash powercut attack smoke man checker
+.PHONY: build verify fix test race sim twins soak mutants fuzz e2e crash powercut attack smoke man checker
 
 # One static binary, ./quorate.
 build:
@@ -36,6 +36,14 @@ race:
 # Random exploration from seed 1; `quorate sim --from SEED --seeds 1` repeats one.
 sim:
 	go run ./cmd/quorate sim --from 1 --seeds $(SEEDS)
+
+# All ways to part a pair of twins from the other members over three views.
+twins:
+	go run ./cmd/quorate sim --twins
+
+# An hour of virtual time: overload, and a member whose links flap.
+soak:
+	QUORATE_SOAK=1 go test -count=1 -v -timeout 1h -run '^Test(Overload|AFlappingBackup)' ./testnet/sim
 
 # Every planted bug must be found by the checker that its patch names.
 mutants:

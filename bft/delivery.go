@@ -77,6 +77,7 @@ func (r *Replica) onExecuted(outcomes []Outcome) {
 	if len(outcomes) == 0 {
 		return
 	}
+	r.order.Executed(r.head.Seq)
 	if !r.isCheckpoint(r.head.Seq) {
 		attested = append(attested, r.head)
 	}

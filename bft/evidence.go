@@ -55,6 +55,7 @@ func (r *Replica) hold(e *message.Evidence) error {
 	*of++
 	r.evidence.broken[promise] = true
 	r.evidence.list = append(r.evidence.list, e)
+	r.order.Accuse(e)
 	return nil
 }
 

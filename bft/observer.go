@@ -32,13 +32,15 @@ func (o *observer) Accept(epoch.Seq, *message.Batch)                  {}
 func (o *observer) Batch(epoch.Seq) *message.Batch                    { return nil }
 func (o *observer) Known(crypto.Digest) *message.Batch                { return nil }
 func (o *observer) Voters(epoch.Seq, crypto.Digest) []epoch.ReplicaID { return nil }
-func (o *observer) Tick(bool)                                         {}
+func (o *observer) Accuse(*message.Evidence)                          {}
+func (o *observer) Tick(ordering.Owed)                                {}
 
 func (o *observer) Learned(seq epoch.Seq, _ crypto.Digest) (logged bool) {
 	o.open = max(o.open, seq)
 	return false
 }
 
+func (o *observer) Executed(epoch.Seq)         {}
 func (o *observer) Delivered(seq epoch.Seq)    { o.open = max(o.open, seq) }
 func (o *observer) Stable(c *proof.Checkpoint) { o.open = max(o.open, c.Header.Seq) }
 

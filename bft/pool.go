@@ -71,10 +71,13 @@ type pooled struct {
 	request  *message.Request
 	entry    epoch.ReplicaID
 	arrival  uint64 // its number among all that came
-	told     uint64 // tick at which it came, or the leader was last told of it by this replica
+	came     uint64 // tick at which it did
+	told     uint64 // the same, or at which the leader was last told of it by this replica
 	proposed bool
 	gone     bool
 	mine     bool // a client has handed it in here: it is in pool.mine
+
+	overtaken int // by so many batches of this view, while it was the oldest that waits of those that came with it
 }
 
 func newPool(members int) *pool {
@@ -129,7 +132,7 @@ func (p *pool) add(q *message.Request, entry epoch.ReplicaID, now uint64) (bool,
 	}
 	shelf.usage, p.senders[who] = all, one
 	p.arrivals++
-	e := &pooled{request: q, entry: entry, arrival: p.arrivals, told: now}
+	e := &pooled{request: q, entry: entry, arrival: p.arrivals, came: now, told: now}
 	shelf.fifo = append(shelf.fifo, e)
 	p.slots[place] = append(p.slots[place], e)
 	p.bodies[q.Body()] = q
@@ -198,6 +201,38 @@ func (p *pool) markProposed(requests []*message.Request) {
 	}
 }
 
+// overtakenTicks is how much later than another a request came that overtakes it. Members do not hear of requests in one order.
+const overtakenTicks = 100
+
+// overtake counts a batch against whatever it has passed over: for each entry member the oldest request that waits, if one in the
+// batch came through the same member much later. An unfair leader leaves somebody's requests where they are, and so they become
+// the oldest.
+func (p *pool) overtake(requests []*message.Request) {
+	latest := make([]uint64, len(p.queues))
+	for _, q := range requests {
+		for _, e := range p.slots[slotOf(q)] {
+			if e.request.ID() == q.ID() {
+				latest[e.entry-1] = max(latest[e.entry-1], e.came)
+			}
+		}
+	}
+	for i := range p.queues {
+		if e := p.queues[i].head(); e != nil && latest[i] > e.came+overtakenTicks {
+			e.overtaken++
+		}
+	}
+}
+
+// patience is how many ticks the oldest request has waited, and by how many batches one was overtaken.
+func (p *pool) patience(now uint64) (waited uint64, overtaken int) {
+	for i := range p.queues {
+		if e := p.queues[i].head(); e != nil {
+			waited, overtaken = max(waited, now-e.came), max(overtaken, e.overtaken)
+		}
+	}
+	return waited, overtaken
+}
+
 // markWaiting is for requests of a proposal that came to nothing: they go to the end of the line.
 func (p *pool) markWaiting(requests []*message.Request) {
 	for _, q := range requests {
@@ -213,11 +248,13 @@ func (p *pool) markWaiting(requests []*message.Request) {
 	}
 }
 
-// markAllWaiting is for when no proposal counts any more: what was in one goes to the end of the line, in the order in which it came.
+// markAllWaiting is for when no proposal counts any more, nor who was overtaken: what was in one goes to the end of the line, in the
+// order in which it came.
 func (p *pool) markAllWaiting() {
 	var all []*pooled
 	for _, place := range slices.SortedFunc(maps.Keys(p.slots), slotOfSender.compare) {
 		for _, e := range p.slots[place] {
+			e.overtaken = 0
 			if e.proposed {
 				all = append(all, e)
 			}

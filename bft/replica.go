@@ -94,7 +94,7 @@ func (r *Replica) advance() {
 		for _, d := range out.Decided {
 			r.onDecided(d, false)
 		}
-		if len(out.Proposed)+len(out.Decided) > 0 {
+		if len(out.Proposed)+len(out.Decided)+len(out.Evidence) > 0 {
 			r.deliverInOrder()
 		} else if !r.propose() { // last: what a new view settles is in no other proposal
 			return
@@ -187,17 +187,30 @@ func (r *Replica) onTick(now int64) {
 	r.tickMending()
 }
 
-// leaderOwes says whether something waits for the leader: not while the next decided slot waits for the machine, or others'
-// machines hold up the window.
-func (r *Replica) leaderOwes() bool {
+// backlogTicks is how long a request has waited when there is a backlog: several times as long as one batch takes.
+const backlogTicks = 20
+
+// minOvertaken is by how many batches a request is overtaken when the leader is unfair, at least: an honest leader that hears of it
+// late has a pool full of others before it.
+const minOvertaken = 64
+
+// leaderOwes says what waits for the leader.
+func (r *Replica) leaderOwes() (owed ordering.Owed) {
 	if _, ok := r.pending[r.delivered+1]; ok {
-		return false
+		return ordering.Owed{}
 	}
-	if r.order.Open() > r.delivered {
-		return true
+	owed.Something = r.order.Open() > r.delivered
+	p := &r.epoch.Parameters
+	if r.delivered >= r.attest.stable.Header.Seq+epoch.Seq(p.Window) {
+		return owed
 	}
-	full := r.delivered >= r.attest.stable.Header.Seq+epoch.Seq(r.epoch.Parameters.Window)
-	return r.pool.waiting > 0 && !full
+	if r.pool.waiting > 0 {
+		waited, overtaken := r.pool.patience(r.ticks)
+		owed.Something = true
+		owed.Backlog = waited >= backlogTicks
+		owed.Overtaken = overtaken > max(minOvertaken, 4*poolRequests/int(p.BatchRequests))
+	}
+	return owed
 }
 
 // movedOn lets go of what waited in a view that is over. Requests are in a proposal only if they are in a batch that is decided, or

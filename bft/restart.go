@@ -76,6 +76,9 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	if err := r.begin(view, pbft.Start{Left: left, Installed: installed, Facts: facts, Batches: batches}); err != nil {
 		return nil, Effects{}, err
 	}
+	if !r.observes {
+		r.takeUp(facts, batches)
+	}
 	r.out.Enter = r.epoch
 	if entered == nil {
 		r.out.Persist = append(r.out.Persist, &ordering.Entered{Epoch: r.epoch})
@@ -92,6 +95,25 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	}
 	r.advance()
 	return r, r.take(), nil
+}
+
+// takeUp has what this replica has accepted, and does not know to be decided, wait again: whoever handed it in may be gone, and
+// nobody else may have it. Others then hear of it, so that it is due to them too.
+func (r *Replica) takeUp(facts []ordering.Record, batches map[crypto.Digest]*message.Batch) {
+	for _, f := range facts {
+		a, ok := f.(*ordering.Accepted)
+		if !ok || a.Seq <= r.head.Seq || batches[a.Digest] == nil {
+			continue
+		}
+		for _, q := range batches[a.Digest].Requests {
+			if _, err := r.pool.add(q, r.self, r.ticks); err == nil {
+				r.pool.adopt(q, r.ticks)
+			}
+		}
+		if r.order.Leader() == r.self {
+			r.pool.markProposed(batches[a.Digest].Requests)
+		}
+	}
 }
 
 // checkIdentity compares the log with the genesis and the member's entry in it. entered is the epoch that the log says

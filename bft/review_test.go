@@ -461,7 +461,12 @@ func TestWhatALiarTellsOneBackupIsOrderedWithinASecond(t *testing.T) {
 func TestWhatWasProposedInVainIsOrderedAfterAll(t *testing.T) {
 	c := newCluster(t, 4, small())
 	c.tick(1)
-	c.drop = func(_, _ epoch.ReplicaID, m *message.Signed) bool { return m.Body.Kind() == message.KindBundle }
+	unseen := func(from, _ epoch.ReplicaID, m *message.Signed) bool { // nobody shows anybody what the leader has told it
+		return m.Body.Kind() == message.KindPrePrepare && m.Author != from
+	}
+	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool {
+		return m.Body.Kind() == message.KindBundle || unseen(from, to, m)
+	}
 	vain := c.submit(2, 1)[0]
 	c.nonce++
 	other := message.NewRequest(scheme, keys[0], c.epoch.Chain, c.nonce, 1<<20, []byte("other"))
@@ -478,7 +483,7 @@ func TestWhatWasProposedInVainIsOrderedAfterAll(t *testing.T) {
 		c.post(1, id, c.say(1, &message.Commit{Vote: vote}))
 	}
 	c.run()
-	c.drop = nil
+	c.drop = unseen
 	c.tick(200)
 
 	c.agree(2, 1, 2, 3, 4)

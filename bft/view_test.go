@@ -396,7 +396,7 @@ func TestViewChangesAreValidWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-// A leader that begins two views with one number is found out, and at most one of them is taken.
+// A leader that begins two views with one number is found out, at most one of them is taken, and whoever knows it leaves.
 //
 // case B1; computing what is settled from other view changes than those that are named turns it red.
 func TestTwoNewViewsForOneNumber(t *testing.T) {
@@ -424,8 +424,12 @@ func TestTwoNewViewsForOneNumber(t *testing.T) {
 	begin(4, 2, 3, 4)
 	c.inView(1, 3, 4)
 	begin(3, 2, 3, 4)
+	for _, id := range []epoch.ReplicaID{3, 4} {
+		if v := c.node(id).replica.View(); v != 2 {
+			t.Errorf("%d is at view %d", id, v)
+		}
+	}
 	begin(4, 1, 3, 4)
-	c.inView(1, 3, 4)
 	want := []message.Promise{c.promise(2, message.KindNewView, 0)}
 	want[0].View = 1
 	c.holds(want, 3, 4)

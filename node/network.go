@@ -32,6 +32,7 @@ func (n *Node) networkConfig() p2p.Config {
 		Seed: n.cfg.PeerKey.Seed(), Chain: n.cfg.Genesis.Digest(), Listen: listen, Peers: peers,
 		Receive:       func(from int, _ p2p.Class, frame []byte) { n.receiveDirect(frame, epoch.ReplicaID(from)+1) },
 		ReceiveGossip: func(from int, frame []byte) bool { return n.receiveGossip(frame, epoch.ReplicaID(from)+1) },
+		DialAll:       n.cfg.Twin,
 		Logger:        n.log,
 	}
 }
@@ -63,6 +64,11 @@ func (n *Node) receive(frame []byte, from epoch.ReplicaID) error {
 	if err := n.capture.record("in", m); err != nil {
 		n.fail(err)
 		return nil
+	}
+	if n.cfg.Liar != nil {
+		if m = n.cfg.Liar.Hear(m); m == nil {
+			return nil
+		}
 	}
 	n.inbox.put(item{event: bft.Received{Signed: m}, bytes: len(frame)})
 	return nil
@@ -97,6 +103,32 @@ func (n *Node) runGossip() {
 }
 
 func (n *Node) send(e host.Envelope) {
+	if n.cfg.Liar == nil {
+		n.sendEnvelope(e)
+		return
+	}
+	to := e.To
+	if to == nil {
+		for i := range n.cfg.Genesis.Members {
+			to = append(to, epoch.ReplicaID(i+1))
+		}
+	}
+	for _, id := range to {
+		if id == n.cfg.Self {
+			continue
+		}
+		for _, said := range n.cfg.Liar.Say(id, e.Message) {
+			one := host.Envelope{Message: said.Message, To: []epoch.ReplicaID{id}} // not by gossip, which is the same for all
+			if said.Delay == 0 {
+				n.sendEnvelope(one)
+				continue
+			}
+			time.AfterFunc(said.Delay, func() { n.sendEnvelope(one) })
+		}
+	}
+}
+
+func (n *Node) sendEnvelope(e host.Envelope) {
 	var w message.Writer
 	e.Message.Encode(&w)
 	frame := w.Bytes()

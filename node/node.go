@@ -17,6 +17,7 @@ import (
 
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/node/host"
@@ -41,6 +42,24 @@ type Config struct {
 	// Of test networks only.
 	Capture     string        // file to which every message is appended; empty: none
 	ClockOffset time.Duration // added to the wall clock
+	Twin        bool          // another process has these keys
+	Liar        Liar          // nil: the member is honest
+}
+
+// Liar stands between a replica and all others. Its methods may be called at the same time.
+type Liar interface {
+	// Say is what a member is told in place of what the replica says.
+	Say(to epoch.ReplicaID, m *message.Signed) []Said
+	// Hear is what the replica is told in place of a checked message; nil: nothing.
+	Hear(m *message.Signed) *message.Signed
+	// Takes says whether the replica is told of what a client asks for.
+	Takes(q *message.Request) bool
+}
+
+// Said is one word of a Liar.
+type Said struct {
+	Message *message.Signed
+	Delay   time.Duration // for how long it is held back
 }
 
 // voteCache is how many verified signatures are remembered: those of the requests and votes of a few seconds at full
@@ -99,6 +118,19 @@ func Create(home string, key crypto.PublicKey, incarnation epoch.Incarnation) er
 	return host.Create(store.System(), dir, store.Options{}, key, incarnation)
 }
 
+// CreateTwin makes in the folder home the log of a second process with the keys of the member whose folder of is, which may be
+// running. It is for test networks.
+func CreateTwin(home, of string) error {
+	copied := filepath.Join(dataDir(home), "log.copied")
+	if err := os.CopyFS(copied, os.DirFS(logDir(of))); err != nil {
+		return err
+	}
+	if err := host.Duplicate(store.System(), copied, logDir(home), store.Options{}); err != nil {
+		return err
+	}
+	return os.RemoveAll(copied)
+}
+
 // Start boots a node and begins to serve. It is ready later: see Ready. It never makes the log that the genesis names:
 // without it, the node observes.
 func Start(cfg Config) (*Node, error) {
@@ -133,7 +165,7 @@ func (n *Node) open() (err error) {
 		}
 	}()
 	genesis := n.cfg.Genesis
-	if !genesis.Test && (n.cfg.Capture != "" || n.cfg.ClockOffset != 0) {
+	if !genesis.Test && (n.cfg.Capture != "" || n.cfg.ClockOffset != 0 || n.cfg.Twin || n.cfg.Liar != nil) {
 		return errTestOnly
 	}
 	if err := n.remember(); err != nil {
@@ -246,7 +278,7 @@ func (n *Node) Blocks() *host.Blocks { return n.host.Blocks() }
 // State is the machine's state, as far as it is durable.
 func (n *Node) State() *statemachine.Replicated { return n.state }
 
-var errTestOnly = errors.New(`a capture and a clock offset are for test networks: the genesis does not say "test": true`)
+var errTestOnly = errors.New(`a capture, a clock offset, a twin and a liar are for test networks: the genesis does not say "test": true`)
 
 var errDiverged = errors.New("a quorum has executed something else than this node")
 

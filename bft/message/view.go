@@ -2,6 +2,7 @@ package message
 
 import (
 	"errors"
+	"math"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/crypto"
@@ -9,11 +10,15 @@ import (
 
 // The messages by which a view ends and the next begins (Castro & Liskov, §4.4): docs/protocol/pbft.md.
 
-// Suspect is a replica's hint that it would leave a view: nothing was delivered for too long. It binds to nothing.
+// Suspect is a replica's hint that it would leave a view: nothing was delivered for too long, or the leader is slow, or unfair. It
+// binds to nothing.
 type Suspect struct {
 	View      epoch.View
-	Delivered epoch.Seq // newest slot delivered: the suspicion is over once its author has delivered more
+	Delivered epoch.Seq // newest slot delivered: the suspicion is over once its author has delivered more; or Whatever
 }
+
+// Whatever is in the place of Suspect.Delivered when it does not matter what is delivered.
+const Whatever epoch.Seq = math.MaxUint64
 
 // ViewChange is a replica's promise to vote in no view below View, with all that it knows to be prepared.
 type ViewChange struct {

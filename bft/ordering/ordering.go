@@ -28,13 +28,17 @@ type Protocol interface {
 	Known(crypto.Digest) *message.Batch
 	// Voters are the members known to stand by a batch at a slot, its proposer first.
 	Voters(epoch.Seq, crypto.Digest) []epoch.ReplicaID
-	// Tick says that an interval of 10 ms has passed, and whether anything is due of the leader.
-	Tick(due bool)
+	// Accuse says that a member is proven to lie: a view that it leads is over.
+	Accuse(*message.Evidence)
+	// Tick says that an interval of 10 ms has passed, and what the leader owes.
+	Tick(Owed)
 	// Learned says that a slot's decision has come by proof from elsewhere: it needs no more votes. The answer is
 	// whether the batch of this digest is in this replica's log already.
 	Learned(epoch.Seq, crypto.Digest) (logged bool)
 	// Delivered says that every slot up to this one is decided and handed on.
 	Delivered(epoch.Seq)
+	// Executed says that the machine has executed every slot up to this one.
+	Executed(epoch.Seq)
 	// Stable says that no member needs to hear of this slot or anything before it again.
 	Stable(*proof.Checkpoint)
 	// Progress says how far the slots above the last delivered one are, in order, to tell peers by Status.
@@ -55,6 +59,13 @@ type Protocol interface {
 	Promises() []Record
 	// Take is all that was asked for since the last Take.
 	Take() Output
+}
+
+// Owed is what waits for the leader: not while the next decided slot waits for the machine, or others' machines hold up the window.
+type Owed struct {
+	Something bool // a request that is in no proposal, or a slot that was proposed and is not delivered
+	Backlog   bool // a request that has waited for long
+	Overtaken bool // a request that was passed over more often than an honest leader would have done
 }
 
 // Output is what a protocol wants done. Persist comes first: see bft.Effects.

@@ -230,7 +230,7 @@ func (in *Instance) openSlot(v message.Vote) (*slot, error) {
 
 // accept binds this replica to a batch at a slot: from here on it stands by no other in this view.
 func (in *Instance) accept(s *slot, fact *ordering.Accepted, b *message.Batch) {
-	s.accepted, s.batch, s.phase, s.acceptedAge = fact, b, message.Accepted, s.age
+	s.accepted, s.batch, s.phase, s.acceptedAt = fact, b, message.Accepted, in.ticks
 	in.next = max(in.next, s.seq+1)
 	in.out.Persist = append(in.out.Persist, &ordering.Bodies{Batch: b}, fact)
 }
@@ -257,7 +257,7 @@ func (in *Instance) advance(s *slot) {
 		in.send(&message.Commit{Vote: s.vote()})
 	}
 	if in.decides(s) {
-		s.phase, s.voted, s.took = message.Decided, true, s.age-s.acceptedAge
+		s.phase, s.voted = message.Decided, true
 		in.out.Decided = append(in.out.Decided, ordering.Decision{
 			View: in.view, Seq: s.seq, Batch: s.batch, Logged: true,
 			Certificate: s.commits.For(s.digest(), in.epoch.Quorum()),

@@ -23,7 +23,8 @@ type Instance struct {
 	settled   plan                             // by the NewView of this view
 	left      bool                             // this replica votes in this view no more, and still learns what was decided in it
 	known     map[crypto.Digest]*message.Batch // of views before
-	slots     []*slot                          // of the window (stable, stable+L], by sequence number modulo L; nil: nothing known
+	ticks     int
+	slots     []*slot // of the window (stable, stable+L], by sequence number modulo L; nil: nothing known
 
 	out ordering.Output
 }
@@ -67,6 +68,7 @@ func (in *Instance) Take() ordering.Output {
 
 // Tick ages the open slots.
 func (in *Instance) Tick() {
+	in.ticks++
 	for seq := in.delivered + 1; seq <= in.highest; seq++ {
 		if s := in.at(seq); s != nil {
 			s.age++

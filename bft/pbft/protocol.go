@@ -26,6 +26,7 @@ type Protocol struct {
 	last      *Instance  // the one before it, or before view
 	stable    *proof.Checkpoint
 	delivered epoch.Seq
+	executed  epoch.Seq
 	prepared  map[epoch.Seq]*ordering.Prepared // of views before current's, above the stable checkpoint: the highest view each
 
 	left      *ordering.Left         // why it votes in no view below view; nil if installed says so
@@ -39,6 +40,7 @@ type Protocol struct {
 	wanted    map[crypto.Digest]bool // batches that have been asked for before view is begun
 	helped    []int                  // by member: the tick from which it may be sent what it lacks of view
 	suspicion suspicion
+	accused   []*message.Evidence // by member: the first proof that it lies
 	ticks     int
 
 	out ordering.Output
@@ -60,9 +62,9 @@ type Start struct {
 func New(s Start) *Protocol {
 	n := s.Epoch.N()
 	p := &Protocol{
-		self: s.Self, epoch: s.Epoch, stable: s.Stable, delivered: s.Delivered,
+		self: s.Self, epoch: s.Epoch, stable: s.Stable, delivered: s.Delivered, executed: s.Delivered,
 		prepared: make(map[epoch.Seq]*ordering.Prepared), installed: s.Installed, wanted: make(map[crypto.Digest]bool),
-		changes: make([]*message.Signed, n), helped: make([]int, n), suspicion: newSuspicion(n),
+		changes: make([]*message.Signed, n), helped: make([]int, n), suspicion: newSuspicion(n), accused: make([]*message.Evidence, n),
 	}
 	var settled plan
 	if i := s.Installed; i != nil {
@@ -237,6 +239,17 @@ func (p *Protocol) Delivered(seq epoch.Seq) {
 	p.suspicion.progressed(p)
 }
 
+// Executed says that the machine has executed every slot up to seq.
+func (p *Protocol) Executed(seq epoch.Seq) {
+	in := p.active()
+	for s := p.executed + 1; s <= seq; s++ {
+		if at := in.at(s); at != nil && at.voted {
+			p.suspicion.executed(in.ticks - at.acceptedAt)
+		}
+	}
+	p.executed = max(p.executed, seq)
+}
+
 // Stable says that no member needs to hear of this slot or anything before it again.
 func (p *Protocol) Stable(c *proof.Checkpoint) {
 	p.stable = c
@@ -317,8 +330,8 @@ func (p *Protocol) Take() ordering.Output {
 }
 
 // Tick ages what is open, and tells when it is time to leave.
-func (p *Protocol) Tick(due bool) {
+func (p *Protocol) Tick(owed ordering.Owed) {
 	p.ticks++
 	p.active().Tick()
-	p.tickSuspicion(due)
+	p.tickSuspicion(owed)
 }

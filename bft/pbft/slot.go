@@ -18,10 +18,9 @@ type slot struct {
 
 	helpAt []int // by member: the age from which it may be sent again what it lacks; nil: nobody was yet
 
-	acceptedAge int  // of which it was when it was accepted
-	voted       bool // decided by votes: not by a block, which may come long after while this replica catches up
-	took        int  // ticks from accepting it to that
-	awaited     bool // the leader has asked for the batch that is settled here
+	acceptedAt int  // tick of the instance
+	voted      bool // decided by votes: not by a block, which may come long after while this replica catches up
+	awaited    bool // the leader has asked for the batch that is settled here
 
 	proposal *message.Signed // the leader's PrePrepare; at the leader itself, once it has come back signed
 	batch    *message.Batch  // what was accepted; nil as well if a damaged log has lost it

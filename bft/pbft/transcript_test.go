@@ -106,7 +106,7 @@ func (w *world) turn(d *datadriven.TestData) string {
 		w.own = nil
 	case "tick":
 		for range number(w.t, d.CmdArgs[0].Key) {
-			w.in.Tick(flag(d, "due"))
+			w.in.Tick(ordering.Owed{Something: flag(d, "due")})
 		}
 	case "learned":
 		said = fmt.Sprintf("in the log: %v\n", w.in.Learned(w.seq(d), w.batch(arg(d, "batch")).Digest()))

@@ -20,8 +20,11 @@ const viewPause = 20
 
 var errAhead = errors.New("new view before its view changes")
 
-// leave promises to vote in no view below w.
+// leave promises to vote in no view below w, and in none whose leader is proven to lie.
 func (p *Protocol) leave(w epoch.View) {
+	for p.shuns(w) {
+		w++
+	}
 	p.suspicion.failed(p.epoch)
 	if p.current != nil {
 		p.current.left = true
@@ -331,6 +334,9 @@ func (p *Protocol) Help(peer epoch.ReplicaID, s *message.Status) {
 	if s.View < p.view || s.View == p.view && !s.Installed {
 		if p.ticks >= p.helped[peer-1] {
 			p.helped[peer-1] = p.ticks + viewPause
+			if e := p.accused[p.epoch.Leader(s.View)-1]; e != nil && s.View < p.view { // perhaps why it was left here
+				p.out.Send = append(p.out.Send, message.Outgoing{Body: e, To: []epoch.ReplicaID{peer}, Epoch: p.epoch.ID})
+			}
 			p.sendView(peer)
 		}
 		return

@@ -47,6 +47,7 @@ func killAll(dir string) {
 	for _, i := range n.All() {
 		_ = n.Kill(context.Background(), i)
 	}
+	_ = n.StopTwins(context.Background())
 }
 
 // exits CODE COMMAND…: the command ends with exactly this code.

@@ -19,9 +19,16 @@ func (a *app) simCommand() *cobra.Command {
 	var o sim.Options
 	var trace, shrink bool
 	var leaveOut string
-	cmd := a.command("sim [flags]", "Explore random worlds in the simulator",
+	var cmd *cobra.Command
+	cmd = a.command("sim [flags]", "Explore random worlds in the simulator",
 		"  quorate sim --seeds 1000\n  quorate sim --seeds 1 --from 4711 --trace    one world, told as a story", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
+			if o.Twins && !cmd.Flags().Changed("from") {
+				o.From = 0
+			}
+			if o.Twins && !cmd.Flags().Changed("seeds") {
+				o.Seeds = sim.Layouts - int(o.From)
+			}
 			var err error
 			if o.LeftOut, err = sim.ParseFaults(leaveOut); err == nil {
 				err = o.Check()
@@ -45,6 +52,7 @@ func (a *app) simCommand() *cobra.Command {
 	f.Uint64Var(&o.From, "from", 1, "the first seed")
 	f.IntVar(&o.Nodes, "nodes", 0, "how many nodes each world has (default: each seed draws its own)")
 	f.IntVar(&o.Steps, "steps", 0, "faults end after so many events (default: after the time that the seed draws)")
+	f.BoolVar(&o.Twins, "twins", false, "two hosts with one key: all ways to part them from the others over three views (default: --from 0, to the last)")
 	f.BoolVar(&trace, "trace", false, "tell what happens")
 	f.BoolVar(&shrink, "shrink", false, "bring the first failure down to the faults that it takes")
 	f.StringVar(&leaveOut, "leave-out", "", "faults that do not happen, by number: 1-4,7")

@@ -25,6 +25,8 @@ func (a *app) startCommand() *cobra.Command {
 	n := nodeFlags{app: a}
 	var capture string
 	var offset time.Duration
+	var twin bool
+	var lie []string
 	cmd := a.command("start --home DIR [flags]", "Run one node until SIGINT or SIGTERM", "  quorate start --home quorate-testnet/node1", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
 			s, err := n.resolve()
@@ -40,12 +42,17 @@ func (a *app) startCommand() *cobra.Command {
 				return err
 			}
 			cfg.P2PListen, cfg.APIListen, cfg.Logger = n.p2pListen, n.apiListen, logger
-			cfg.Capture, cfg.ClockOffset = capture, offset
+			cfg.Capture, cfg.ClockOffset, cfg.Twin = capture, offset, twin
+			if cfg.Liar, err = newLiar(&cfg, lie); err != nil {
+				return err
+			}
 			return runNode(ctx, s.home, cfg)
 		})
 	n.add(cmd)
 	cmd.Flags().StringVar(&capture, "capture", "", "test networks only: append every message signed or received to this file")
 	cmd.Flags().DurationVar(&offset, "clock-offset", 0, "test networks only: add this to the wall clock")
+	cmd.Flags().BoolVar(&twin, "twin", false, "test networks only: another process has these keys")
+	addLie(cmd, &lie)
 	return cmd
 }
 

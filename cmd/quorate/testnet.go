@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/signal"
 	"slices"
@@ -23,7 +24,7 @@ import (
 	"github.com/quorate/quorate/testnet/local"
 )
 
-var homeTools = local.Tools{NewKey: keystore.Generate, SaveKey: keystore.Save, PeerID: p2p.PeerID, CreateLog: node.Create}
+var homeTools = local.Tools{NewKey: keystore.Generate, SaveKey: keystore.Save, PeerID: p2p.PeerID, CreateLog: node.Create, CopyLog: node.CreateTwin}
 
 func (a *app) testnetCommand() *cobra.Command {
 	return group("testnet", "A network of processes on this machine",
@@ -32,7 +33,7 @@ func (a *app) testnetCommand() *cobra.Command {
 		a.nodesCommand("kill", "End nodes with SIGKILL, as a crash of the process would", "killed", (*local.Network).Kill),
 		a.nodesCommand("pause", "Freeze nodes with SIGSTOP", "paused", withoutContext((*local.Network).Pause)),
 		a.nodesCommand("resume", "Let paused nodes go on", "resumed", withoutContext((*local.Network).Resume)),
-		a.testnetLogsCommand())
+		a.testnetTwinCommand(), a.testnetLogsCommand())
 }
 
 func withoutContext(do func(*local.Network, int) error) func(*local.Network, context.Context, int) error {
@@ -207,7 +208,7 @@ func (a *app) leftRunning(n *local.Network, err error) error {
 }
 
 // startNodes starts nodes and waits until they are ready, if enough of the network runs for that.
-func (a *app) startNodes(ctx context.Context, n *local.Network, ids []int, timeout time.Duration) error {
+func (a *app) startNodes(ctx context.Context, n *local.Network, ids []int, timeout time.Duration, args ...string) error {
 	program, err := local.ThisProgram()
 	if err != nil {
 		return err
@@ -216,6 +217,7 @@ func (a *app) startNodes(ctx context.Context, n *local.Network, ids []int, timeo
 	if s := local.DefaultSettings(); a.logLevel != s.LogLevel || a.logFormat != s.LogFormat {
 		program.Args = []string{"--log-level", a.logLevel, "--log-format", a.logFormat}
 	}
+	program.Args = append(program.Args, args...)
 	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := n.Start(waiting, ids, program); err != nil {
@@ -247,7 +249,7 @@ func (a *app) stopAll(n *local.Network) error {
 	for _, i := range n.All() {
 		errs = append(errs, n.Stop(context.Background(), i))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, n.StopTwins(context.Background()))...)
 }
 
 func (a *app) testnetStatusCommand() *cobra.Command {
@@ -297,6 +299,7 @@ func (a *app) testnetDownCommand() *cobra.Command {
 
 func (a *app) testnetStartCommand() *cobra.Command {
 	var timeout time.Duration
+	var lie []string
 	cmd := a.command("start N…", "Start nodes", "  quorate testnet start 1 2 3 4", cobra.MinimumNArgs(1), func(ctx context.Context, args []string) error {
 		n, err := a.network()
 		if err != nil {
@@ -306,11 +309,15 @@ func (a *app) testnetStartCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		liar, err := lies(lie)
+		if err != nil {
+			return err
+		}
 		before, err := n.Running()
 		if err != nil {
 			return err
 		}
-		if err := a.startNodes(ctx, n, ids, timeout); err != nil {
+		if err := a.startNodes(ctx, n, ids, timeout, liar...); err != nil {
 			return err
 		}
 		observers, err := n.Observers(ctx, ids)
@@ -330,6 +337,7 @@ func (a *app) testnetStartCommand() *cobra.Command {
 		return nil
 	})
 	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the nodes to be ready")
+	addLie(cmd, &lie)
 	return cmd
 }
 
@@ -370,6 +378,44 @@ func nodeNumbers(n *local.Network, args []string) ([]int, error) {
 		ids[k] = i
 	}
 	return ids, nil
+}
+
+func (a *app) testnetTwinCommand() *cobra.Command {
+	var timeout time.Duration
+	var host string
+	cmd := a.command("twin N", "Start a second process with a node's keys and what it remembers: a member that lies", "  quorate testnet twin 4", cobra.ExactArgs(1),
+		func(ctx context.Context, args []string) error {
+			n, err := a.network()
+			if err != nil {
+				return err
+			}
+			ids, err := nodeNumbers(n, args)
+			if err != nil {
+				return err
+			}
+			program, err := local.ThisProgram()
+			if err != nil {
+				return err
+			}
+			if host != "" && net.ParseIP(host) == nil {
+				return fail(exitUsage, "host: %q is not an IP address", host)
+			}
+			waiting, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			twin, err := n.StartTwin(waiting, ids[0], host, homeTools, program)
+			if err != nil {
+				return err
+			}
+			if a.output == "json" {
+				return a.writeJSON(map[string]any{"node": ids[0], "home": twin.Home, "pid": twin.PID, "p2p": twin.P2P, "api": twin.API})
+			}
+			a.say("the twin of node%d runs at %s (pid %d, log %s); `quorate testnet down` stops it too, and `quorate evidence` shows what it was caught at",
+				ids[0], twin.API, twin.PID, twin.Home.Log())
+			return nil
+		})
+	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for it to answer")
+	cmd.Flags().StringVar(&host, "host", "", "IP address on which it is to listen (default: the node's)")
+	return cmd
 }
 
 func (a *app) testnetLogsCommand() *cobra.Command {

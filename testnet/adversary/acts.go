@@ -1,7 +1,10 @@
 package adversary
 
 import (
+	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
@@ -23,9 +26,20 @@ const (
 	Hiding                  // changes views without showing what it has prepared
 	Suspecting              // suspects every leader, and asks for view after view
 	Forging                 // shows certificates that are none, and begins views that nobody has left for
+	Censoring               // is deaf to what half of all clients ask for, and so never proposes it
 )
 
-var names = [...]string{"silent", "equivocating", "withholding", "replaying", "slow", "mutating", "flooding", "hiding", "suspecting", "forging"}
+var names = [...]string{
+	"silent", "equivocating", "withholding", "replaying", "slow", "mutating", "flooding", "hiding", "suspecting", "forging", "censoring",
+}
+
+// ActOf is the act of this name.
+func ActOf(name string) (Act, error) {
+	if i := slices.Index(names[:], name); i >= 0 {
+		return Act(i), nil
+	}
+	return 0, fmt.Errorf("no way to lie is called %q: there are %s", name, strings.Join(names[:], ", "))
+}
 
 // String is the act's name in scripts and counts.
 func (a Act) String() string { return names[a] }
@@ -53,6 +67,7 @@ var performers = [...]func(*Liar, epoch.ReplicaID, Word) []Word{
 	Hiding:       (*Liar).hide,
 	Suspecting:   (*Liar).suspect,
 	Forging:      (*Liar).forge,
+	Censoring:    func(*Liar, epoch.ReplicaID, Word) []Word { return nil }, // it lies in what it hears: see Hear
 }
 
 // own says whether a message is the liar's: what it passes on of others, it cannot sign.
@@ -112,7 +127,7 @@ func (l *Liar) mutate(_ epoch.ReplicaID, w Word) []Word {
 		return nil
 	}
 	number := func(n uint64) uint64 {
-		return [...]uint64{0, n - 1, n + 1, math.MaxUint64, l.cfg.Chance.Uint64N(n + 1)}[l.cfg.Chance.IntN(5)]
+		return [...]uint64{0, n - 1, n + 1, math.MaxUint64, l.cfg.Chance.Uint64N(max(n, 1))}[l.cfg.Chance.IntN(5)]
 	}
 	vote := func(v message.Vote) message.Vote {
 		switch l.cfg.Chance.IntN(3) {

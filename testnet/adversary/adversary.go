@@ -1,10 +1,12 @@
 // Package adversary has members that lie. A Liar stands between an honest replica and the network: what the replica says is left
-// out, changed, told differently to different members, held back or said again. All of it is signed with the member's own key, so
+// out, changed, told differently to different members, held back or said again, and of what it is asked it hears a part. It is at some
+// of its ways to lie for a while, then at others, or at none. All of it is signed with the member's own key, so
 // nothing but the protocol defends against it. It has no clock and no source of chance but the one it is given.
 package adversary
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
@@ -29,6 +31,7 @@ type Config struct {
 // Liar is a member that lies. It is for one caller.
 type Liar struct {
 	cfg  Config
+	deaf byte              // to clients whose keys begin with an odd byte, or an even one
 	said []*message.Signed // of late, to be said again
 	at   int
 	on   []bool // which acts it is at, by place in Acts
@@ -44,7 +47,7 @@ const spell = 400
 
 // New is a liar.
 func New(cfg Config) *Liar {
-	return &Liar{cfg: cfg, on: make([]bool, len(cfg.Acts)), done: make(map[Act]int)}
+	return &Liar{cfg: cfg, deaf: byte(cfg.Chance.IntN(2)), on: make([]bool, len(cfg.Acts)), done: make(map[Act]int)}
 }
 
 // Done is how often it did what.
@@ -71,6 +74,38 @@ func (l *Liar) Say(to epoch.ReplicaID, m *message.Signed) []Word {
 		l.at++
 	}
 	return words
+}
+
+// Hear is what the liar's own replica is told in place of a checked message that has come for it; nil: nothing.
+func (l *Liar) Hear(m *message.Signed) *message.Signed {
+	b, ok := m.Body.(*message.Bundle)
+	if !ok {
+		return m
+	}
+	var heard []*message.Request
+	for _, q := range b.Requests {
+		if l.Takes(q) {
+			heard = append(heard, q)
+		}
+	}
+	switch len(heard) {
+	case len(b.Requests):
+		return m
+	case 0:
+		return nil
+	}
+	less := *m
+	less.Body = &message.Bundle{Head: b.Head, Requests: heard}
+	return &less
+}
+
+// Takes says whether the liar's own replica is told of what a client asks for.
+func (l *Liar) Takes(q *message.Request) bool {
+	if i := slices.Index(l.cfg.Acts, Censoring); i < 0 || !l.on[i] || q.Sender[0]%2 != l.deaf {
+		return true
+	}
+	l.done[Censoring]++
+	return false
 }
 
 func (l *Liar) perform(act Act, to epoch.ReplicaID, words []Word) (out []Word) {

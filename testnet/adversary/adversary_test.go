@@ -67,8 +67,42 @@ func TestLiesAreWellFormedAndSigned(t *testing.T) {
 				}
 			}
 		}
-		if l.Done(a) == 0 {
+		if l.Done(a) == 0 && a != Censoring {
 			t.Errorf("%s: did nothing", a)
+		}
+	}
+}
+
+// A censor hears nothing of what half of all clients ask for, whoever tells it, and everything else.
+//
+// case A5 A6; an act that is deaf to nobody turns it red.
+func TestACensorIsDeafToSome(t *testing.T) {
+	var requests []*message.Request
+	for i := range epoch.ReplicaID(40) {
+		requests = append(requests, message.NewRequest(scheme, key(i+10), crypto.Hash("test/chain"), 1, 9, []byte("put")))
+	}
+	l := liar(Censoring)
+	heard := l.Hear(say(1, &message.Bundle{Head: 7, Requests: requests})).Body.(*message.Bundle)
+	if heard.Head != 7 || len(heard.Requests) == 0 || len(heard.Requests) == len(requests) {
+		t.Errorf("of %d requests it hears %d", len(requests), len(heard.Requests))
+	}
+	for _, q := range heard.Requests {
+		if !l.Takes(q) {
+			t.Error("it hears of a client by others, and not by itself")
+		}
+	}
+	if l.Done(Censoring) != len(requests)-len(heard.Requests) {
+		t.Errorf("it counts %d", l.Done(Censoring))
+	}
+	for _, q := range requests {
+		m := say(1, &message.Bundle{Requests: []*message.Request{q}})
+		if got := l.Hear(m); got != nil && got != m || (got != nil) != l.Takes(q) {
+			t.Error("one request alone is changed, or heard although it is not taken")
+		}
+	}
+	for _, b := range bodies() {
+		if m := say(1, b); l.Hear(m) != m {
+			t.Errorf("it is deaf to %s", b.Kind())
 		}
 	}
 }

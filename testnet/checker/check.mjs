@@ -3,13 +3,12 @@
 // Quorate, believes nothing but the genesis, and computes again all that can be. Bytes are lower-case hexadecimal throughout.
 //   node check.mjs --genesis genesis.json [URL…]   every block of these nodes; of none named, of all in the genesis
 //   node check.mjs --vectors vectors               every vector
+//   node check.mjs --evidence FILE genesis.json    what `quorate evidence -o json` printed, from these bytes alone
 // Exit codes: 0 all holds · 2 usage · 4 a node could not be read · 6 a link is broken, and which.
 import { createHash, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-class Trouble extends Error { constructor(code, message) { super(message); this.code = code; } }
-const fails = (code, what) => { throw new Trouble(code, what); };
-const broken = (what, expected, got) => fails(6, `${what}: expected ${expected}, got ${got}`);
-const same = (what, expected, got) => String(expected) === String(got) || broken(what, expected, got);
+class Trouble extends Error { constructor(code, message) { super(message); this.code = code; } } const fails = (code, what) => { throw new Trouble(code, what); };
+const broken = (what, expected, got) => fails(6, `${what}: expected ${expected}, got ${got}`), same = (what, expected, got) => String(expected) === String(got) || broken(what, expected, got);
 // Primitives: put writes a value, get reads one with take, which yields that many bytes of the input.
 const uint = (n, least = 0, most = 2n ** (8n * BigInt(n)) - 1n) => ({ get: take => String(BigInt('0x' + take(n))),
   put: v => v >= least && v <= most ? BigInt(v).toString(16).padStart(2 * n, '0') : broken('number', `${least} to ${most}`, v) });
@@ -26,10 +25,8 @@ const list = of => ({ put: (v, all = v ?? []) => u32.put(all.length) + all.map(o
   get: take => { const all = []; for (let n = u32.get(take); n > 0; n--) all.push(of.get(take)); return all; } });
 const struct = fields => ({ put: v => Object.entries(fields).map(([name, of]) => of.put(v[name])).join(''),
   get: take => Object.fromEntries(Object.entries(fields).map(([name, of]) => [name, of.get(take)])) });
-function read(of, input) { // nothing may be missing or left, and what was read must be written so
-  let at = 0, value = of.get(n => (at += 2 * n) <= input.length ? input.slice(at - 2 * n, at) : broken('bytes', `${n} more`, 'the end'));
-  return same('length', at / 2, input.length / 2), same('encoding', of.put(value), input), value;
-}
+const read = (of, input, at = 0, value = of.get(n => (at += 2 * n) <= input.length ? input.slice(at - 2 * n, at) : broken('bytes', `${n} more`, 'the end'))) =>
+  (same('length', at / 2, input.length / 2), same('encoding', of.put(value), input), value); // nothing missing or left, and written so again
 const header = struct({ epoch: d32, seq: u64, parent: d32, batch: d32, results: d32, state: d32, time, next_epoch: d32 });
 const claim = struct({ tag: tag('quorate/tx\x01'), chain: d32, sender: d32, nonce: uint(8, 1), last: u64, operation: bytes });
 const batch = struct({ time, transactions: list(bytes) }), outcome = struct({ id: d32, status: u8, code: u16, seq: u64, result: bytes });
@@ -79,7 +76,7 @@ function apply(state, op) { // [code, result, write]
   const now = state.get(o.key), content = now === undefined ? '00' : '01' + now;
   return kind === 4 ? [0, content] : kind === 3 && now !== o.old ? [1, content] : [0, '', [o.key, o.value]];
 }
-const newMachine = () => ({ state: new Map(), sessions: new Map(), digest: zero });
+const newMachine = () => ({ state: new Map(), sessions: new Map(), digest: zero }), quorum = n => Math.ceil((n + Math.floor((n - 1) / 3) + 1) / 2); // two share a correct one
 function execute(machine, seq, transactions, p) {
   let [budget, writes, window] = [p.write_set_bytes, new Map(), BigInt(p.nonce_window)];
   const outcomes = transactions.map(t => {
@@ -100,7 +97,6 @@ function execute(machine, seq, transactions, p) {
   });
   return { outcomes, writes, results: root(outcomes.length, top(outcomes.map(leaf))), state: machine.digest = nextState(machine.digest, seq, writes) };
 }
-const quorum = n => Math.ceil((n + Math.floor((n - 1) / 3) + 1) / 2); // of n members, so that two share a correct one
 async function get(url) {
   const answer = await fetch(url).catch(e => fails(4, e.cause?.message ?? e.message)), body = await answer.json().catch(() => ({}));
   return answer.ok ? body : body.reason === 'unknown' ? undefined : fails(4, `${url}: ${answer.status} ${body.message}`);
@@ -142,25 +138,31 @@ async function checkNode(g, url) {
   for (const a of known) same(`${a.who}: header ${a.seq}`, chain[a.seq].digest, a.header_digest);
   return console.log(`${url}: ${chain.length - 1} blocks, attested through ${known.reduce((most, a) => Math.max(most, a.seq), 0)}`), chain;
 }
+const promises = { 1: ['view', 'seq'], 2: ['view', 'seq'], 3: ['view', 'seq'], 5: ['view'], 6: ['view'], 16: ['seq'] };
+function checkEvidence(g, all, id = genesisDigest(g)) { // two words of one member about one thing, of which a correct one says one
+  for (const e of all) {
+    const [a, b] = [e.a, e.b].map(w => (mustHold(`evidence ${e.id}: signature`, e.key, w.signed, w.signature), read(messages[parseInt(w.signed.slice(154, 156), 16)], w.signed)));
+    const of = m => [m.chain, m.epoch, m.mode, m.author, g.members[m.author - 1]?.key, m.kind, ...promises[m.kind].map(name => m[name])];
+    same(`evidence ${e.id}: member`, [id, id, modes[g.mode], e.member, e.key], of(a).slice(0, 5)), same(`evidence ${e.id}: one thing`, of(a), of(b));
+    e.a.signed !== e.b.signed || broken(`evidence ${e.id}`, 'two words', 'one');
+  }
+  return `${all.length} pieces of evidence against ${[...new Set(all.map(e => `member ${e.member}`))].join(', ') || 'nobody'}: all hold`;
+}
 async function checkAll(g, urls, longest = []) {
   for (const url of urls) {
     const chain = await checkNode(g, url).catch(e => fails(e instanceof Trouble ? e.code : 6, `${url}: ${e.message}`)); // nonsense is broken, too
-    for (let i = 0; i < Math.min(chain.length, longest.length); i++) same(`${url}: header ${i}, beside the other nodes'`, longest[i].digest, chain[i].digest);
-    if (chain.length > longest.length) longest = chain;
+    longest.slice(0, chain.length).forEach((b, i) => same(`${url}: header ${i}, beside the other nodes'`, b.digest, chain[i].digest)), longest = chain.length > longest.length ? chain : longest;
   }
   return `${urls.length} nodes, ${longest.length - 1} blocks, ${longest.reduce((n, b) => n + b.executed, 0)} transactions executed: all holds`;
 }
-// Vectors: what must come of each input.
 const pick = (from, like) => JSON.stringify(Object.keys(like).sort().filter(k => k in from).map(k => [k, [from[k]].flat().map(String)]));
 const story = newMachine(), verdict = f => { try { f(); } catch { return 'fails'; } return 'holds'; };
 const signer = seed => createPrivateKey({ key: Buffer.from('302e020100300506032b657004220420' + seed, 'hex'), format: 'der', type: 'pkcs8' });
-const signOf = (seed, signed) => hex(sign(null, Buffer.from(signed, 'hex'), signer(seed)));
-const keyOf = seed => hex(createPublicKey(signer(seed)).export({ format: 'jwk' }).x, 'base64url');
-const vectors = {
+const signOf = (seed, signed) => hex(sign(null, Buffer.from(signed, 'hex'), signer(seed))), keyOf = seed => hex(createPublicKey(signer(seed)).export({ format: 'jwk' }).x, 'base64url');
+const vectors = { // what must come of each input
   transactions: (i, b, sender = keyOf(i.sender_seed), signed = claim.put({ ...i, sender }), signature = signOf(i.sender_seed, signed)) =>
     ({ signed, signature, transaction: signed + signature, sender, id: idOf(signed), body_digest: bodyOf(signed + signature) }),
-  batches: i => ({ batch: batch.put(i), digest: batchDigest(i.time, i.transactions) }),
-  headers: i => ({ header: header.put(i), digest: headerDigest(i) }),
+  batches: i => ({ batch: batch.put(i), digest: batchDigest(i.time, i.transactions) }), headers: i => ({ header: header.put(i), digest: headerDigest(i) }),
   results: ({ results: all }) => ({ root: root((all ?? []).length, top((all ?? []).map(leaf))), ...(all ?? []).map(outcome.put) }),
   state: i => ({ state: nextState(i.before, i.seq, i.writes.map(w => [w.key, w.delete ? undefined : w.value])) }),
   genesis: ({ genesis: g }) => ({ digest: genesisDigest(g), epoch: genesisDigest(g).repeat(2) + u64.put(0).repeat(2) + struct(configuration).put(g) }),
@@ -178,10 +180,9 @@ const vectors = {
     same('attached digest', m.attached_digest ?? '', m.attached_digest ? H('quorate/attached/1', b.attached) : '');
     return { wire: bytes.put(b.signed) + b.signature + bytes.put(b.attached) };
   },
-  operations: i => ({ operation: struct({ kind: u8, ...fields[i.kind] }).put(i) }),
   execution: (i, b, all = i.transactions.map(t => t.slice(0, -128)), did = execute(story, i.seq, all.map(t => ({ ...read(claim, t), id: idOf(t) })), i.parameters)) =>
     ({ results: did.results, state: did.state, ...did.outcomes.map(outcome.put) }), // of a slot on top of those before it
-  signatures: i => ({ cofactorless: verdict(() => mustHold('', i.key, i.message, i.signature)) }),
+  operations: i => ({ operation: struct({ kind: u8, ...fields[i.kind] }).put(i) }), signatures: i => ({ cofactorless: verdict(() => mustHold('', i.key, i.message, i.signature)) }),
   refused: ({ as, encoding: e }) => ({ verdict: verdict(() => read({ batch, message: messages[parseInt(e.slice(154, 156), 16)],
     transaction: struct({ claim, signature: d64 }), operation: struct({ kind: u8, ...fields[parseInt(e.slice(0, 2), 16)] }) }[as], e)) }),
 };
@@ -190,10 +191,9 @@ function checkVectors(dir, n = 0) {
     for (const [what, got] of Object.entries(compute(v.input, v.bytes))) same(`${name}: ${v.name}: ${what}`, v.bytes[what] ?? v.bytes[`leaf_${what}`], got), n++;
   return `${n} values in ${Object.keys(vectors).length} files: all holds`;
 }
+const parsed = file => JSON.parse(readFileSync(file)), can = { '--genesis': (file, ...urls) => checkAll(parsed(file), urls.length ? urls : parsed(file).members.map(m => `http://${m.api}`)),
+  '--vectors': dir => checkVectors(dir), '--evidence': (file, of) => checkEvidence(parsed(of), parsed(file).evidence) };
 try {
-  const [what, file, ...urls] = process.argv.slice(2), g = what === '--genesis' && file && JSON.parse(readFileSync(file));
-  if (!g && (what !== '--vectors' || !file)) fails(2, 'usage: check.mjs --genesis FILE [URL…] | --vectors DIR');
-  console.log(g ? await checkAll(g, urls.length ? urls : g.members.map(m => `http://${m.api}`)) : checkVectors(file));
-} catch (e) {
-  console.error(`check: ${e instanceof Trouble ? e.message : e.stack}`), process.exit(e.code > 0 ? e.code : 1);
-}
+  const [what, ...files] = process.argv.slice(2);
+  console.log(await (can[what]?.length <= files.length ? can[what](...files) : fails(2, 'usage: check.mjs --genesis FILE [URL…] | --vectors DIR | --evidence FILE GENESIS')));
+} catch (e) { console.error(`check: ${e instanceof Trouble ? e.message : e.stack}`), process.exit(e.code > 0 ? e.code : 1); }

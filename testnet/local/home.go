@@ -17,6 +17,7 @@ type Tools struct {
 	SaveKey   func(path string, key crypto.PrivateKey) error // to a new file, durably
 	PeerID    func(seed [crypto.SeedSize]byte) string        // the libp2p identity of a key
 	CreateLog func(home string, key crypto.PublicKey, i epoch.Incarnation) error
+	CopyLog   func(home, of string) error // of another node's home, which may be running, so that a twin speaks from it
 }
 
 // Home is the folder of one node: config with what it is told and must keep secret, data with what it remembers.

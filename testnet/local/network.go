@@ -39,7 +39,7 @@ func (n *Network) Start(ctx context.Context, ids []int, program Program) error {
 	begun := make([]*process, len(idle))
 	for k, i := range idle {
 		var err error
-		if begun[k], err = n.launch(i, program); err != nil {
+		if begun[k], err = n.Home(i).launch(program); err != nil {
 			return fmt.Errorf("node%d: %w", i, err)
 		}
 	}

@@ -34,9 +34,8 @@ type process struct {
 	how   error         // then: as exec.Cmd.Wait says
 }
 
-// launch begins the node's process, in a session of its own and with none of the caller's descriptors.
-func (n *Network) launch(i int, program Program) (*process, error) {
-	h := n.Home(i)
+// launch begins a node's process, in a session of its own and with none of the caller's descriptors.
+func (h Home) launch(program Program) (*process, error) {
 	out, err := os.OpenFile(h.Log(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -171,9 +170,16 @@ func (n *Network) end(ctx context.Context, i int, signals ...os.Signal) error {
 		return err
 	}
 	defer p.Release()
+	if err := n.Home(i).end(ctx, p, signals...); err != nil {
+		return fmt.Errorf("node%d: %w", i, err)
+	}
+	return nil
+}
+
+func (h Home) end(ctx context.Context, p *os.Process, signals ...os.Signal) error {
 	for _, s := range signals {
 		if err := p.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return fmt.Errorf("node%d: %w", i, err)
+			return err
 		}
 	}
 	return until(ctx, func() (bool, error) {
@@ -181,7 +187,7 @@ func (n *Network) end(ctx context.Context, i int, signals ...os.Signal) error {
 			return false, nil
 		}
 		// Who asks next whether the node runs asks for its lock: a start that still saw it would begin nothing.
-		_, runs, err := n.Home(i).running()
+		_, runs, err := h.running()
 		return !runs, err
 	})
 }

@@ -37,7 +37,7 @@ type auditor struct {
 	nonces   map[nonce]crypto.Digest
 	expired  map[crypto.Digest]bool // the clients were told that these will never be executed
 	acks     []ack
-	hosts    []witness // by member
+	hosts    []witness // by number: those of the members, and after them their twins
 	twice    int       // transactions that were ordered again after they had been executed
 }
 
@@ -62,7 +62,7 @@ type ack struct {
 	seq epoch.Seq
 }
 
-// witness is what one member has shown.
+// witness is what one host has shown.
 type witness struct {
 	ran          epoch.Seq // the last slot its machine executed, in this life
 	durable      epoch.Seq // the newest block it has made durable
@@ -74,8 +74,8 @@ type witness struct {
 }
 
 // forgets takes in that a member's log is gone. It begins again from nothing, and what it has said binds it still.
-func (a *auditor) forgets(id epoch.ReplicaID) {
-	w := a.of(id)
+func (a *auditor) forgets(host int) {
+	w := a.of(host)
 	w.durable, w.attested, w.acknowledged = 0, 0, 0
 	w.words.list = nil
 	w.forgot = true
@@ -92,7 +92,7 @@ func quorumOf(n int) int {
 	return q
 }
 
-func newAuditor(g *proof.Genesis, scheme crypto.Scheme) *auditor {
+func newAuditor(g *proof.Genesis, hosts int, scheme crypto.Scheme) *auditor {
 	h := g.Header()
 	a := &auditor{
 		members: len(g.Members), quorum: quorumOf(len(g.Members)), chain: g.Digest(), scheme: scheme,
@@ -102,16 +102,19 @@ func newAuditor(g *proof.Genesis, scheme crypto.Scheme) *auditor {
 		executed: make(map[crypto.Digest]epoch.Seq),
 		nonces:   make(map[nonce]crypto.Digest),
 		expired:  make(map[crypto.Digest]bool),
-		hosts:    make([]witness, len(g.Members)),
+		hosts:    make([]witness, hosts),
 	}
 	for i := range g.Members {
 		a.keys = append(a.keys, g.Members[i].Key)
+	}
+	for i := range a.hosts {
 		a.hosts[i].words = newWords()
 	}
 	return a
 }
 
-func (a *auditor) of(id epoch.ReplicaID) *witness { return &a.hosts[id-1] }
+// of is what a host has shown. Those of the members come first, in order.
+func (a *auditor) of(host int) *witness { return &a.hosts[host-1] }
 
 // last is the newest slot that anybody has executed.
 func (a *auditor) last() epoch.Seq { return epoch.Seq(len(a.slots) - 1) }
@@ -120,7 +123,7 @@ func (a *auditor) last() epoch.Seq { return epoch.Seq(len(a.slots) - 1) }
 func (a *auditor) newest() crypto.Digest { return a.slots[a.last()].header }
 
 // durable is the newest block that a member has shown to be durable.
-func (a *auditor) durable(id epoch.ReplicaID) epoch.Seq { return a.of(id).durable }
+func (a *auditor) durable(host int) epoch.Seq { return a.of(host).durable }
 
 // submitted notes what a client has signed; false if it had signed exactly that before.
 func (a *auditor) submitted(t *transaction) bool {
@@ -132,8 +135,8 @@ func (a *auditor) submitted(t *transaction) bool {
 }
 
 // booted holds what a host begins with against what it had shown before.
-func (a *auditor) booted(id epoch.ReplicaID, head *proof.Header, stable *proof.Checkpoint, m statemachine.Mark) error {
-	w := a.of(id)
+func (a *auditor) booted(host int, head *proof.Header, stable *proof.Checkpoint, m statemachine.Mark) error {
+	w := a.of(host)
 	w.ran, w.acknowledged = head.Seq, stable.Header.Seq
 	if err := a.stable(stable); err != nil {
 		return err
@@ -185,8 +188,8 @@ func (a *auditor) sameHeader(seq epoch.Seq, d crypto.Digest) error {
 }
 
 // next says whether a slot is the one that a host's machine has to execute now.
-func (a *auditor) next(id epoch.ReplicaID, seq epoch.Seq) error {
-	w := a.of(id)
+func (a *auditor) next(host int, seq epoch.Seq) error {
+	w := a.of(host)
 	if seq != w.ran+1 {
 		return breaks("order", "is to execute slot %d after slot %d", seq, w.ran)
 	}
@@ -195,7 +198,7 @@ func (a *auditor) next(id epoch.ReplicaID, seq epoch.Seq) error {
 }
 
 // outcome takes in what a host's machine made of a slot.
-func (a *auditor) outcome(id epoch.ReplicaID, e bft.Execution, r *host.Result) error {
+func (a *auditor) outcome(host int, e bft.Execution, r *host.Result) error {
 	if e.Seq == a.last()+1 {
 		if err := a.open(e); err != nil {
 			return err
@@ -285,8 +288,8 @@ func (a *auditor) once(e bft.Execution, outcomes []statemachine.Outcome) error {
 }
 
 // block takes in a block that has become durable at a host, the one after its last.
-func (a *auditor) block(id epoch.ReplicaID, b *proof.Block) error {
-	w := a.of(id)
+func (a *auditor) block(host int, b *proof.Block) error {
+	w := a.of(host)
 	h := &b.Header
 	if h.Seq != w.durable+1 {
 		return breaks("order", "block %d is stored after block %d", h.Seq, w.durable)
@@ -310,7 +313,7 @@ func (a *auditor) verifyBlock(b *proof.Block) error {
 }
 
 // answered takes in what a client is told.
-func (a *auditor) answered(id epoch.ReplicaID, n *host.Answer) (*transaction, error) {
+func (a *auditor) answered(host int, n *host.Answer) (*transaction, error) {
 	t := a.txs[n.ID]
 	if t == nil {
 		return nil, breaks("validity", "answers transaction %s, which nobody submitted", n.ID.Short())
@@ -321,8 +324,8 @@ func (a *auditor) answered(id epoch.ReplicaID, n *host.Answer) (*transaction, er
 	if n.Seq == 0 || n.Seq > a.last() {
 		return nil, breaks("state", "transaction %s is said to be decided at slot %d; the newest is %d", n.ID.Short(), n.Seq, a.last())
 	}
-	if n.Seq > a.of(id).acknowledged {
-		return nil, breaks("quorum", "answers transaction %s at slot %d; it has shown a quorum only up to slot %d", n.ID.Short(), n.Seq, a.of(id).acknowledged)
+	if n.Seq > a.of(host).acknowledged {
+		return nil, breaks("quorum", "answers transaction %s at slot %d; it has shown a quorum only up to slot %d", n.ID.Short(), n.Seq, a.of(host).acknowledged)
 	}
 	s := &a.slots[n.Seq]
 	for i := range s.outcomes {
@@ -362,7 +365,7 @@ func (a *auditor) refused(t *transaction, why error) error {
 }
 
 // final goes through a host's chain as it is on its disk at the end.
-func (a *auditor) final(id epoch.ReplicaID, blocks *host.Blocks) error {
+func (a *auditor) final(host int, blocks *host.Blocks) error {
 	if blocks.Last() != a.last() {
 		return breaks("durability", "its chain ends at slot %d, the newest is %d", blocks.Last(), a.last())
 	}

@@ -91,6 +91,9 @@ func (t *Totals) Untested() []string {
 	if t.options.Steps > 0 {
 		return nil
 	}
+	if t.options.Twins {
+		return t.untestedLayouts()
+	}
 	var missing []string
 	for _, k := range t.Counts.Kinds() {
 		if k.N == 0 {
@@ -128,6 +131,9 @@ func (t *Totals) Print(out io.Writer) error {
 // Reproducer is the command that repeats one world.
 func Reproducer(seed uint64, o Options) string {
 	line := fmt.Sprintf("quorate sim --seeds 1 --from %d", seed)
+	if o.Twins {
+		line += " --twins"
+	}
 	if o.Nodes != 0 {
 		line += fmt.Sprintf(" --nodes %d", o.Nodes)
 	}

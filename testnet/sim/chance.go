@@ -16,6 +16,7 @@ const (
 	ofFaults
 	ofCrashes
 	ofLiars
+	ofTwins
 )
 
 func newChance(seed uint64, concern int) chance {

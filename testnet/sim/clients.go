@@ -140,6 +140,9 @@ func (n *node) submit(t *transaction) {
 		w.broken(n, breaks("messages", "transaction %s is refused at the door: %v", t.id().Short(), err))
 		return
 	}
+	if n.liar != nil && !n.liar.Takes(t.request) {
+		return
+	}
 	answers, err := n.host.Submit([]*message.Request{t.request})
 	if err != nil {
 		w.broken(n, breaks("boot", "submit: %v", err))
@@ -156,7 +159,7 @@ func (w *World) answer(n *node, a *host.Answer) {
 	if errors.Is(a.Refusal, bft.ErrPoolFull) {
 		return // later
 	}
-	t, err := w.audit.answered(n.member(), a)
+	t, err := w.audit.answered(n.id, a)
 	if err != nil {
 		w.broken(n, err)
 		return

@@ -16,7 +16,8 @@ type Counts struct {
 	ViewChanges  int     // views that somebody was the first to vote in, but the first
 	Departures   int     // of one member, from a view
 	Evidence     int     // pieces that somebody has come to hold against a liar
-	Lies         [10]int // by act: words of liars
+	Twins        int     // members with a second host
+	Lies         [11]int // by act: words of liars
 	CatchUps     int     // slots learned from another's block
 	Checkpoints  int     // that became stable, at each node
 	Isolations   int     // of a node from all others
@@ -32,6 +33,7 @@ type Counts struct {
 	Restores     int     // of a disk from an old copy
 	Mended       int     // copies of facts, from the other copy
 	LostBatches  int     // that were fetched again
+	ClockJumps   int     // of a node
 	Flips        int     // bits of a stopped node's log
 	Refusals     int     // to start from a damaged log
 	CoreWins     int     // progress of a quorum while all others stayed away
@@ -83,6 +85,7 @@ func (c *Counts) fields() []field {
 		{"view changes", &c.ViewChanges},
 		{"departures from a view", &c.Departures},
 		{"pieces of evidence", &c.Evidence},
+		{"twins", &c.Twins},
 		{"catch-ups", &c.CatchUps},
 		{"stable checkpoints", &c.Checkpoints},
 		{"isolations", &c.Isolations},
@@ -97,6 +100,7 @@ func (c *Counts) fields() []field {
 		{"wiped disks", &c.Wipes},
 		{"restored disks", &c.Restores},
 		{"flipped bits", &c.Flips},
+		{"clocks that jump", &c.ClockJumps},
 		{"mended facts", &c.Mended},
 		{"lost batches", &c.LostBatches},
 		{"damaged logs refused", &c.Refusals},

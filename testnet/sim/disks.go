@@ -70,11 +70,11 @@ func (w *World) forgetful() *node {
 	n := w.anyNode()
 	forgotten := 0
 	for _, other := range w.nodes {
-		if other.forgot || other.liar != nil {
+		if other.forgot || other.lies() {
 			forgotten++
 		}
 	}
-	if !n.forgot && n.liar == nil && len(w.nodes)-forgotten-1 < w.audit.quorum {
+	if !n.forgot && !n.lies() && len(w.nodes)-forgotten-1 < w.audit.quorum {
 		return nil
 	}
 	return n
@@ -116,10 +116,8 @@ func (w *World) flipBit() {
 		return
 	}
 	path := segments[w.ofFaults.IntN(len(segments)-1)]
-	many := 1
-	if w.ofFaults.permille(400) {
-		many = 200 // both copies of something, in all likelihood
-	}
+	// A few hit something that is there once, which others can supply; many hit both copies of something.
+	many := []int{1, 8, 200}[w.ofFaults.pick(4, 4, 3)]
 	for range many {
 		n.disk.Flip(path, w.ofFaults.Int64N(8*int64(len(n.disk.Bytes(path)))))
 	}
@@ -180,7 +178,7 @@ func (n *node) recall() error {
 	n.disk, n.state, n.stale = store.NewMemory(), statemachine.NewMemory(), nil
 	drawn := n.w.ofDisks.bytes()
 	copy(n.incarnation[:], drawn[:])
-	n.w.audit.forgets(n.member())
+	n.w.audit.forgets(n.id)
 	n.w.tell(n, "has forgotten what it promised, and observes")
 	return host.Create(n.disk, folder, n.options, n.key.Public(), n.incarnation)
 }

@@ -34,6 +34,7 @@ var faultKinds = []faultKind{
 	{"wipe", 4, (*World).wipe},
 	{"restore", 4, (*World).restore},
 	{"flip", 6, (*World).flipBit},
+	{"clock", 5, (*World).jumpClock},
 }
 
 // healTime is how long the network may take to converge after it has healed.
@@ -86,6 +87,29 @@ func (w *World) fault() {
 	}
 	kind.strike(w)
 	w.ofFaults = newChance(w.seed+uint64(w.struck)<<32, ofFaults) // whatever the strike has drawn
+}
+
+// jumpClock has a node's clock jump by up to an hour, or ten years. No more than f clocks are far off at a time: those that are
+// behind hold back their votes for the others' proposals until some of these are voted for, and nobody votes for those of one that is ahead.
+func (w *World) jumpClock() {
+	n := w.anyNode()
+	by := w.ofFaults.between(-3_600_000, 3_600_000)
+	if w.ofFaults.permille(200) {
+		by *= 10 * 24 * 365
+	}
+	far := func(n *node) bool { return n.clockOffset < -5000 || n.clockOffset > 5000 }
+	off := 0
+	for _, other := range w.nodes {
+		if other != n && far(other) {
+			off++
+		}
+	}
+	if off >= w.epoch.Faulty() {
+		by = w.ofFaults.between(-2000, 2000)
+	}
+	w.counts.ClockJumps++
+	w.tell(n, "has a clock that is %d ms off", by)
+	n.clockOffset = by
 }
 
 func (w *World) crashSome(most int) {
@@ -233,7 +257,7 @@ func (n *node) auditMemory() error {
 	if torn {
 		n.w.counts.TornTails++
 	}
-	return n.w.audit.remembers(n.member(), m)
+	return n.w.audit.remembers(n.id, m)
 }
 
 // auditEvery is after how many promises of all nodes the disk of one is looked at while it runs.
@@ -247,7 +271,7 @@ func (n *node) auditDurable() error {
 	if err != nil {
 		return breaks("boot", "%v", err)
 	}
-	return n.w.audit.remembers(n.member(), m)
+	return n.w.audit.remembers(n.id, m)
 }
 
 // lose is a power cut that takes all that it can.

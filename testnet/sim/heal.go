@@ -28,7 +28,7 @@ func (w *World) heal() {
 func (w *World) coreAlone() {
 	core := make([]bool, len(w.nodes)+1)
 	for left := w.audit.quorum; left > 0; {
-		if n := w.anyNode(); !core[n.id] && !n.forgot && n.liar == nil {
+		if n := w.anyNode(); !core[n.id] && !n.forgot && !n.lies() {
 			core[n.id] = true
 			left--
 		}
@@ -145,7 +145,7 @@ func (w *World) unsettled() error {
 		if !n.up() {
 			return breaks("convergence", "node%d is down", n.id)
 		}
-		if n.liar != nil {
+		if n.lies() {
 			continue // it may not even ask for what it lacks
 		}
 		r := n.host.Replica()
@@ -178,8 +178,8 @@ func (w *World) finish() {
 		if w.violation != nil {
 			return
 		}
-		if n.liar == nil { // it may not have asked for what it lacked
-			w.broken(n, w.audit.final(n.member(), n.host.Blocks()))
+		if !n.lies() { // it may not have asked for what it lacked
+			w.broken(n, w.audit.final(n.id, n.host.Blocks()))
 		}
 	}
 	w.trace.fact(w.audit.newest())

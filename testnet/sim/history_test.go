@@ -107,13 +107,13 @@ func (h *history) must(err error) {
 	}
 }
 
-// ran has a member execute a slot honestly, and keep its block.
-func (h *history) ran(member epoch.ReplicaID, seq epoch.Seq, txs ...*transaction) {
+// ran has a host execute a slot honestly, and keep its block.
+func (h *history) ran(host int, seq epoch.Seq, txs ...*transaction) {
 	h.t.Helper()
 	e, r := h.slot(seq, txs...)
-	h.must(h.a.next(member, seq))
-	h.must(h.a.outcome(member, e, r))
-	h.must(h.a.block(member, h.block(seq, 1, 2, 3, 4)))
+	h.must(h.a.next(host, seq))
+	h.must(h.a.outcome(host, e, r))
+	h.must(h.a.block(host, h.block(seq, 1, 2, 3, 4)))
 }
 
 // red fails unless the error is of this checker.
@@ -328,11 +328,11 @@ func TestEachCheckerSeesItsBadHistory(t *testing.T) {
 func TestAnHonestHistoryIsGreen(t *testing.T) {
 	h := newHistory(t)
 	first, second := h.put(1, "a", "1"), h.put(2, "a", "2")
-	for _, member := range []epoch.ReplicaID{1, 2, 3} {
-		h.ran(member, 1, first)
-		h.ran(member, 2, second)
-		h.must(h.a.acknowledged(member, &bft.Acknowledgement{Seq: 2, Attestations: h.attestations(2, 1, 2, 3, 4)}))
-		_, err := h.a.answered(member, &host.Answer{ID: first.id(), Seq: 1})
+	for _, one := range []int{1, 2, 3} {
+		h.ran(one, 1, first)
+		h.ran(one, 2, second)
+		h.must(h.a.acknowledged(one, &bft.Acknowledgement{Seq: 2, Attestations: h.attestations(2, 1, 2, 3, 4)}))
+		_, err := h.a.answered(one, &host.Answer{ID: first.id(), Seq: 1})
 		h.must(err)
 	}
 	head := h.header(2)

@@ -1,21 +1,20 @@
 package sim
 
 import (
-	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/testnet/adversary"
 )
 
-// drawLiars makes liars of up to f members, in half of the worlds. Each has some ways to lie, and is at some of them at a time; it
+// drawLiars makes liars of up to f members, with those that have a twin, in half of the worlds. Each has some ways to lie, and is at some of them at a time; it
 // goes on when all else has healed. Its own replica is an honest one, and held to what others are in what it executes and answers.
 func (w *World) drawLiars() {
 	c := newChance(w.seed, ofLiars)
 	if c.permille(500) {
 		return
 	}
-	for range 1 + c.IntN(w.epoch.Faulty()) {
-		n := w.nodes[c.IntN(len(w.nodes))]
-		if n.liar != nil {
+	for range 1 + c.IntN(w.epoch.Faulty()) - len(w.twins()) {
+		n := w.nodes[c.IntN(w.epoch.N())]
+		if n.lies() {
 			continue
 		}
 		var acts []adversary.Act
@@ -25,17 +24,14 @@ func (w *World) drawLiars() {
 			}
 		}
 		n.liar = adversary.New(adversary.Config{
-			Epoch: w.epoch, Self: n.member(), Chance: c.Rand, Acts: acts,
+			Epoch: w.epoch, Self: n.as, Chance: c.Rand, Acts: acts,
 			Sign: func(b message.Body) *message.Signed {
-				return message.Sign(w.scheme, n.key, w.epoch, n.member(), b)
+				return message.Sign(w.scheme, n.key, w.epoch, n.as, b)
 			},
 		})
-		w.audit.of(n.member()).lies = true
+		w.audit.of(n.id).lies = true
 	}
 }
-
-// lies says whether a member is a liar.
-func (w *World) lies(id epoch.ReplicaID) bool { return w.nodes[id-1].liar != nil }
 
 // countLies adds up what the liars have done.
 func (w *World) countLies() {

@@ -13,6 +13,7 @@ type network struct {
 	chance
 	links   []link // by sender and recipient
 	weather weather
+	lost    func(from, to *node, m *message.Signed) bool // what else does not arrive; nil: nothing
 	arrived uint64
 }
 
@@ -63,7 +64,7 @@ func (nw *network) send(from, to *node, f *flight, way message.Way, held int64) 
 	}
 	l := nw.link(from, to)
 	l.sent++
-	if l.cuts > 0 {
+	if l.cuts > 0 || nw.lost != nil && nw.lost(from, to, f.message) {
 		nw.w.counts.CutOff++
 		return
 	}

@@ -22,7 +22,8 @@ const folder = "log"
 // and send occurs.
 type node struct {
 	w           *World
-	id          int
+	id          int             // its number among the hosts
+	as          epoch.ReplicaID // whose key it has: with a twin, another host has it too
 	key         crypto.PrivateKey
 	incarnation epoch.Incarnation
 	options     store.Options
@@ -56,6 +57,7 @@ type node struct {
 	// Its character.
 	clockOffset int64     // ms
 	diskTime    int64     // µs, the mean of a sync
+	diskStalls  int64     // per mille of syncs that take a third of a second more
 	machineTime int64     // µs, the mean of a batch's execution
 	commitSlots epoch.Seq // the machine is made durable after so many blocks,
 	commitPause int64     // or so many µs after one
@@ -69,11 +71,12 @@ type task struct {
 
 func newNode(w *World, id int, key crypto.PrivateKey, c chance) *node {
 	n := &node{
-		w: w, id: id, key: key,
+		w: w, id: id, as: epoch.ReplicaID(id), key: key,
 		options: store.Options{SegmentBytes: 16 << 10 << c.IntN(3)},
 		disk:    store.NewMemory(), state: statemachine.NewMemory(),
 		clockOffset: c.between(-2000, 2000),
 		diskTime:    c.between(200*micro, 4*milli),
+		diskStalls:  5,
 		machineTime: c.between(50*micro, 2*milli),
 		commitSlots: epoch.Seq(c.between(1, 32)),
 		commitPause: c.between(milli, 400*milli),
@@ -89,8 +92,6 @@ func newNode(w *World, id int, key crypto.PrivateKey, c chance) *node {
 	return n
 }
 
-func (n *node) member() epoch.ReplicaID { return epoch.ReplicaID(n.id) }
-
 func (n *node) up() bool { return n.host != nil }
 
 // boot starts the host on what the disk and the machine's backing hold.
@@ -103,7 +104,7 @@ func (n *node) boot() {
 	if err == nil {
 		n.machine = machine
 		n.host, err = host.Open(host.Config{
-			Self: n.member(), Genesis: n.w.genesis, Key: n.key, Scheme: n.w.scheme,
+			Self: n.as, Genesis: n.w.genesis, Key: n.key, Scheme: n.w.scheme,
 			FS: n.disk, Dir: folder, Log: n.options, State: machine, Notes: true,
 		})
 	}
@@ -115,7 +116,7 @@ func (n *node) boot() {
 	n.w.counts.Mended += len(found.Mended)
 	n.w.counts.LostBatches += len(found.Lost)
 	if n.flipped { // the bit was one that does not matter, or was mended
-		n.flipped, n.forgot = false, n.w.audit.of(n.member()).forgot
+		n.flipped, n.forgot = false, n.w.audit.of(n.id).forgot
 	}
 	head := n.host.Replica().Head()
 	n.durable, n.given, n.waiting = head.Seq, epoch.Seq(machine.Committed().Seq), false
@@ -124,7 +125,7 @@ func (n *node) boot() {
 		n.w.broken(n, breaks("promises", "votes although it has forgotten, or observes although it has not"))
 		return
 	}
-	n.w.broken(n, n.w.audit.booted(n.member(), &head, n.host.Replica().Stable(), machine.Applied()))
+	n.w.broken(n, n.w.audit.booted(n.id, &head, n.host.Replica().Stable(), machine.Applied()))
 	n.after(n.w.ofDisks.between(0, 10*milli), ticks, 0, n.tick)
 	n.pump()
 }
@@ -170,7 +171,7 @@ func (n *node) append(g *host.Group) {
 		return
 	}
 	delay := n.w.ofDisks.about(n.diskTime) + n.slowBy
-	if n.w.ofDisks.permille(5) {
+	if n.w.ofDisks.permille(n.diskStalls) {
 		delay += 300 * milli
 	}
 	n.after(delay, syncs, 0, func() { n.sync(g) })
@@ -216,7 +217,7 @@ func (n *node) carryOut(r host.Released) {
 		n.after(w.ofDisks.about(n.diskTime), reads, uint64(q.From), func() { n.read(q) })
 	}
 	if r.Acknowledged != nil {
-		w.broken(n, w.audit.acknowledged(n.member(), r.Acknowledged))
+		w.broken(n, w.audit.acknowledged(n.id, r.Acknowledged))
 	}
 	for _, note := range r.Notes {
 		w.note(n, note)
@@ -235,12 +236,12 @@ func (n *node) carryOut(r host.Released) {
 
 // auditBlocks shows the checkers every block that has become durable.
 func (n *node) auditBlocks(through epoch.Seq) error {
-	for seq := n.w.audit.durable(n.member()) + 1; seq <= through; seq++ {
+	for seq := n.w.audit.durable(n.id) + 1; seq <= through; seq++ {
 		b, ok, err := n.host.Blocks().Block(seq)
 		if err != nil || !ok {
 			return breaks("durability", "block %d cannot be read: %v", seq, err)
 		}
-		if err := n.w.audit.block(n.member(), b); err != nil {
+		if err := n.w.audit.block(n.id, b); err != nil {
 			return err
 		}
 	}
@@ -295,7 +296,7 @@ func (n *node) doWork() {
 		return
 	}
 	for _, e := range t.execute {
-		if err := n.w.audit.next(n.member(), e.Seq); err != nil {
+		if err := n.w.audit.next(n.id, e.Seq); err != nil {
 			n.w.broken(n, err)
 			return
 		}
@@ -306,7 +307,7 @@ func (n *node) doWork() {
 		return
 	}
 	for i := range results {
-		if err := n.w.audit.outcome(n.member(), t.execute[i], &results[i]); err != nil {
+		if err := n.w.audit.outcome(n.id, t.execute[i], &results[i]); err != nil {
 			n.w.broken(n, err)
 			return
 		}
@@ -349,7 +350,7 @@ func (n *node) read(q bft.Read) {
 // send shows the checkers what leaves, and hands it to the network.
 func (n *node) send(e *host.Envelope) {
 	w := n.w
-	first, err := w.audit.sent(n.member(), e.Message)
+	first, err := w.audit.sent(n.id, e.Message)
 	if err != nil {
 		w.broken(n, err)
 		return
@@ -363,13 +364,17 @@ func (n *node) send(e *host.Envelope) {
 	}
 	f := &flight{message: e.Message}
 	if e.To != nil {
-		for _, to := range e.To {
-			n.sendTo(w.nodes[to-1], f, e.Way)
+		for _, id := range e.To {
+			for _, to := range w.nodes {
+				if to.as == id {
+					n.sendTo(to, f, e.Way)
+				}
+			}
 		}
 		return
 	}
 	for _, to := range w.nodes {
-		if to != n {
+		if to.as != n.as {
 			n.sendTo(to, f, e.Way)
 		}
 	}
@@ -381,7 +386,7 @@ func (n *node) sendTo(to *node, f *flight, way message.Way) {
 		n.w.network.send(n, to, f, way, 0)
 		return
 	}
-	for _, word := range n.liar.Say(to.member(), f.message) {
+	for _, word := range n.liar.Say(to.as, f.message) {
 		lie := f
 		if word.Message != f.message {
 			lie = &flight{message: word.Message}
@@ -400,7 +405,13 @@ func (n *node) receive(f *flight) {
 		n.w.broken(n, breaks("messages", "%s of node%d: %v", f.message.Body.Kind(), f.message.Author, err))
 		return
 	}
-	n.step(bft.Received{Signed: f.message})
+	m := f.message
+	if n.liar != nil {
+		if m = n.liar.Hear(m); m == nil {
+			return
+		}
+	}
+	n.step(bft.Received{Signed: m})
 }
 
 // flight is a message on its way, to one or many. Whether it holds is a function of its bytes alone, so the recipients

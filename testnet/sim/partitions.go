@@ -114,7 +114,7 @@ func (w *World) starve() {
 
 // mend makes all links whole.
 func (nw *network) mend() {
-	nw.weather = fair
+	nw.weather, nw.lost = fair, nil
 	for i := range nw.links {
 		nw.links[i].cuts, nw.links[i].starved = 0, 0
 	}

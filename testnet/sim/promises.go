@@ -46,13 +46,13 @@ func promiseOf(m *message.Signed) (p promise, d crypto.Digest, ok bool) {
 }
 
 // sent takes in a message that leaves a member; first says that it had not said this before.
-func (a *auditor) sent(id epoch.ReplicaID, m *message.Signed) (first bool, err error) {
+func (a *auditor) sent(host int, m *message.Signed) (first bool, err error) {
 	p, d, ok := promiseOf(m)
-	if m.Author != id {
-		if a.of(m.Author).lies {
+	if author := int(m.Author); author != host {
+		if a.of(author).lies {
 			return false, nil // it says what it likes
 		}
-		if said, there := a.of(m.Author).words.said[p]; !ok || !there || said != d {
+		if said, there := a.of(author).words.said[p]; !ok || !there || said != d {
 			return false, breaks("promises", "speaks in the name of node%d, which has not said this", m.Author)
 		}
 		return false, nil // it passes on what another has said
@@ -60,7 +60,7 @@ func (a *auditor) sent(id epoch.ReplicaID, m *message.Signed) (first bool, err e
 	if !ok {
 		return true, nil
 	}
-	w := a.of(id)
+	w := a.of(host)
 	if w.lies {
 		return true, nil // what others have heard of it comes back to its replica, which passes that on in its own name
 	}
@@ -181,8 +181,8 @@ func (m *memory) certified(p promise, d crypto.Digest) bool {
 
 // remembers holds what a member's log would tell it against all that it has said: each word above the stable checkpoint
 // must rest on a fact there, and each attestation on blocks.
-func (a *auditor) remembers(id epoch.ReplicaID, m *memory) error {
-	w := a.of(id)
+func (a *auditor) remembers(host int, m *memory) error {
+	w := a.of(host)
 	if w.lies {
 		return nil
 	}

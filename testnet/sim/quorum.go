@@ -74,11 +74,11 @@ func (a *auditor) stable(c *proof.Checkpoint) error {
 }
 
 // acknowledged says whether a quorum attests the chain at a slot or above it.
-func (a *auditor) acknowledged(id epoch.ReplicaID, k *bft.Acknowledgement) error {
+func (a *auditor) acknowledged(host int, k *bft.Acknowledgement) error {
 	if k.Seq > a.last() {
 		return breaks("quorum", "acknowledges slot %d, which nobody has executed", k.Seq)
 	}
-	w := a.of(id)
+	w := a.of(host)
 	w.acknowledged = max(w.acknowledged, k.Seq)
 	return a.votes("acknowledgement", k.Seq, k.Attestations, func(body message.Body) bool {
 		v, ok := body.(*message.Attestation)

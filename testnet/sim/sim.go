@@ -7,9 +7,11 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
+	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/crypto"
 )
 
@@ -19,9 +21,12 @@ type Options struct {
 	Seeds   int          // how many, for Campaign
 	Nodes   int          // 4 to 7; 0: each seed draws its own
 	Steps   int          // the faults end after so many events; 0: after the time that the seed draws
-	Honest  bool         // nobody lies; else in half of the worlds up to f members do
+	Honest  bool         // nobody lies, and nobody has a twin; else in most of the worlds up to f members do
+	Twins   bool         // instead of random worlds, the Layouts: a seed is one's number
 	LeftOut map[int]bool // faults that do not happen, by their number in the world, from 1
 	Trace   io.Writer    // tells the story of a run, a line an event; nil: untold
+
+	twins []epoch.ReplicaID // of whom, for tests
 }
 
 // Node counts that a world may have: from one fault borne to two.
@@ -39,6 +44,10 @@ func (o Options) Check() error {
 		return fmt.Errorf("seeds: %d, want 0 or more", o.Seeds)
 	case o.Steps < 0:
 		return fmt.Errorf("steps: %d, want 0 or more", o.Steps)
+	case o.Twins && (o.Nodes != 0 || o.Steps != 0 || len(o.LeftOut) > 0):
+		return errors.New("layouts of twins have four members and no other faults: leave out nodes, steps and faults")
+	case o.Twins && (o.From >= Layouts || uint64(o.Seeds) > Layouts-o.From):
+		return fmt.Errorf("seeds %d to %d: layouts of twins have the numbers 0 to %d", o.From, o.From+uint64(o.Seeds)-1, Layouts-1)
 	}
 	return nil
 }
@@ -91,7 +100,7 @@ func Run(seed uint64, o Options) Report {
 	w := newWorld(seed, o)
 	w.run()
 	return Report{
-		Seed: seed, Nodes: len(w.nodes), Ed25519: w.ed25519, Micros: w.now, Struck: w.struck,
+		Seed: seed, Nodes: w.epoch.N(), Ed25519: w.ed25519, Micros: w.now, Struck: w.struck,
 		Counts: w.counts, Digest: w.trace.digest(), Violation: w.violation,
 	}
 }

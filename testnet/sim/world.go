@@ -35,10 +35,11 @@ type World struct {
 	scheme  crypto.Scheme
 	genesis *proof.Genesis
 	epoch   *epoch.Epoch
-	nodes   []*node // by number; nodes[0] is node 1
+	nodes   []*node // by number; nodes[0] is node 1; behind those of the members come their twins
 	network network
 	clients []*client
 	plan    plan
+	layout  *layout // of twins: nothing else goes wrong; nil: whatever chance draws
 	audit   *auditor
 
 	ofDisks, ofMachines, ofClients, ofFaults, ofCrashes chance
@@ -66,6 +67,11 @@ func newWorld(seed uint64, o Options) *World {
 	if o.Nodes != 0 {
 		n = o.Nodes
 	}
+	if o.Twins {
+		n, o.Honest = layoutMembers, true
+		w.layout = layoutOf(seed)
+		o.twins = []epoch.ReplicaID{w.layout.member}
+	}
 	plain := crypto.Modelled(c.bytes())
 	if w.ed25519 {
 		plain = crypto.Ed25519()
@@ -89,7 +95,16 @@ func newWorld(seed uint64, o Options) *World {
 		panic("sim: " + err.Error())
 	}
 	w.epoch = w.genesis.Epoch()
-	w.audit = newAuditor(w.genesis, plain)
+	if !o.Honest {
+		w.drawTwins()
+	}
+	for _, id := range o.twins {
+		w.addTwin(id, newChance(seed, ofTwins))
+	}
+	w.audit = newAuditor(w.genesis, len(w.nodes), plain)
+	for _, twin := range w.twins() {
+		w.audit.of(int(twin.as)).lies, w.audit.of(twin.id).lies = true, true
+	}
 	w.network = newNetwork(w, c)
 	w.plan = drawPlan(c)
 	if !o.Honest {
@@ -128,7 +143,11 @@ func (w *World) run() {
 	for _, c := range w.clients {
 		w.clientWakes(c)
 	}
-	w.planFaults()
+	if w.layout != nil {
+		w.planLayout()
+	} else {
+		w.planFaults()
+	}
 	for !w.over && w.violation == nil {
 		w.turn()
 		if w.steps > 0 && w.counts.Events >= w.steps {
