@@ -44,6 +44,7 @@ type Client struct {
 	own       *http.Transport // if the transport is the client's own
 	preferred atomic.Int32    // index of the node to ask first
 	latency   atomic.Int64    // smoothed, of a commit, in ns; 0 before the first
+	speeds    speeds
 }
 
 // node is one member's public service.

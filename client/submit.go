@@ -85,6 +85,7 @@ type submission struct {
 // try is what one node has come to.
 type try struct {
 	busy    bool
+	asked   time.Time
 	notTill time.Time     // not to be asked again before
 	pause   time.Duration // before it is asked once more
 	refused *Refused      // its last word, if that was a refusal that is final
@@ -105,7 +106,8 @@ func (c *Client) newSubmission(q *message.Request, wait quoratev1.Wait) *submiss
 	return s
 }
 
-// order is in which one to ask the nodes: the preferred one, then the others from anywhere on.
+// order is in which one to ask the nodes: the preferred one, then the others from anywhere on. Now and then it is another one that
+// comes first, to learn how fast it is.
 func (c *Client) order() []int {
 	n, first := len(c.nodes), int(c.preferred.Load())
 	order := []int{first}
@@ -115,6 +117,9 @@ func (c *Client) order() []int {
 	from := rand.IntN(n - 1)
 	for i := range n - 1 {
 		order = append(order, (first+1+(from+i)%(n-1))%n)
+	}
+	if c.speeds.explores(first) {
+		order[0], order[1] = order[1], order[0]
 	}
 	return order
 }
@@ -168,7 +173,7 @@ func (s *submission) launch(ctx context.Context, width int) (due time.Time, ok b
 				due, ok = t.notTill, true
 			}
 		default:
-			t.busy = true
+			t.busy, t.asked = true, now
 			s.out++
 			go s.call(ctx, i)
 		}
@@ -200,6 +205,9 @@ func (s *submission) take(r reply) (Outcome, error) {
 	o, err := s.judgeReply(t, r)
 	if err == nil {
 		s.prefer(r.node)
+		if first := int(s.preferred.Load()); s.wait == quoratev1.Wait_WAIT_COMMITTED && s.speeds.took(len(s.nodes), r.node, first, time.Since(t.asked)) {
+			s.preferred.CompareAndSwap(int32(first), int32(r.node))
+		}
 		return o, nil
 	}
 	if errors.As(err, new(*Refused)) {
@@ -274,7 +282,7 @@ func (s *submission) saidBy(t *try, o *Outcome) (Outcome, error) {
 }
 
 // prefer asks this node first from now on, if the one preferred so far has failed this time. One that is merely
-// slower stays: it may be the leader, with whom all transactions end up anyway.
+// slower stays, unless it is much slower: it may be the leader, with whom all transactions end up anyway.
 func (s *submission) prefer(node int) {
 	first := s.order[0]
 	if node != first && s.tries[first].pause > 0 {
