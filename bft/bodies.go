@@ -102,7 +102,7 @@ func (r *Replica) settle(g *gathering) {
 		return
 	}
 	r.pool.markProposed(g.Batch.Requests)
-	r.pool.overtake(g.Batch.Requests)
+	r.pool.batches++
 	r.order.Accept(g.Seq, g.Batch)
 }
 

@@ -69,6 +69,7 @@ func (r *Replica) onExecuted(outcomes []Outcome) {
 			r.pool.markWaiting(own.Requests) // the leader has proposed one batch here, and another to others
 		}
 		invariant.Holds(len(o.Ends) == len(d.Batch.Requests), "the machine says of every request how it ended")
+		r.order.Executed(h.Seq, r.pool.work(d.Batch.Requests, o.Ends))
 		r.pool.executed(d.Batch.Requests, o.Ends)
 		if r.isCheckpoint(h.Seq) {
 			attested = append(attested, h)
@@ -77,7 +78,6 @@ func (r *Replica) onExecuted(outcomes []Outcome) {
 	if len(outcomes) == 0 {
 		return
 	}
-	r.order.Executed(r.head.Seq)
 	if !r.isCheckpoint(r.head.Seq) {
 		attested = append(attested, r.head)
 	}

@@ -33,8 +33,10 @@ type pool struct {
 	queues   []queue // by entry member
 	turn     int     // whose turn it is in the next batch
 	arrivals uint64
-	waiting  int // requests that are in no proposal yet
-	bytes    int // of those
+	batches  int                        // accepted in this view
+	expected map[crypto.Digest]struct{} // ids in proposals of this view that had not come here yet
+	waiting  int                        // requests that are in no proposal yet
+	bytes    int                        // of those
 	slots    map[slotOfSender][]*pooled
 	bodies   map[crypto.Digest]*message.Request // by body digest
 	senders  map[sender]usage
@@ -77,7 +79,8 @@ type pooled struct {
 	gone     bool
 	mine     bool // a client has handed it in here: it is in pool.mine
 
-	overtaken int // by so many batches of this view, while it was the oldest that waits of those that came with it
+	first   uint64 // tick at which the leader of this view was first told of it by this replica; 0: it was not
+	passing int    // batches of this view when it was time that it came to be in one, and 1; 0: it is not yet
 }
 
 func newPool(members int) *pool {
@@ -87,6 +90,7 @@ func newPool(members int) *pool {
 		bodies:   make(map[crypto.Digest]*message.Request),
 		senders:  make(map[sender]usage),
 		done:     make(map[crypto.Digest]struct{}),
+		expected: make(map[crypto.Digest]struct{}),
 		doneRing: make([]crypto.Digest, 0, 64),
 	}
 }
@@ -136,6 +140,10 @@ func (p *pool) add(q *message.Request, entry epoch.ReplicaID, now uint64) (bool,
 	shelf.fifo = append(shelf.fifo, e)
 	p.slots[place] = append(p.slots[place], e)
 	p.bodies[q.Body()] = q
+	if _, e.proposed = p.expected[q.ID()]; e.proposed {
+		delete(p.expected, q.ID())
+		return true, nil
+	}
 	p.waiting++
 	p.bytes += q.Size()
 	return true, nil
@@ -188,54 +196,61 @@ func (q *queue) head() *pooled {
 	return q.fifo[0]
 }
 
-// markProposed marks what another replica's proposal names, so that it is not told of it again.
+// markProposed marks what another replica's proposal names, so that it is not told of it again; what comes here later, too.
 func (p *pool) markProposed(requests []*message.Request) {
 	for _, q := range requests {
+		here := false
 		for _, e := range p.slots[slotOf(q)] {
-			if !e.proposed && e.request.ID() == q.ID() {
+			if e.request.ID() != q.ID() {
+				continue
+			}
+			here = true
+			if !e.proposed {
 				e.proposed = true
 				p.waiting--
 				p.bytes -= q.Size()
 			}
 		}
-	}
-}
-
-// overtakenTicks is how much later than another a request came that overtakes it. Members do not hear of requests in one order.
-const overtakenTicks = 100
-
-// overtake counts a batch against whatever it has passed over: for each entry member the oldest request that waits, if one in the
-// batch came through the same member much later. An unfair leader leaves somebody's requests where they are, and so they become
-// the oldest.
-func (p *pool) overtake(requests []*message.Request) {
-	latest := make([]uint64, len(p.queues))
-	for _, q := range requests {
-		for _, e := range p.slots[slotOf(q)] {
-			if e.request.ID() == q.ID() {
-				latest[e.entry-1] = max(latest[e.entry-1], e.came)
-			}
-		}
-	}
-	for i := range p.queues {
-		if e := p.queues[i].head(); e != nil && latest[i] > e.came+overtakenTicks {
-			e.overtaken++
+		if _, done := p.done[q.ID()]; !here && !done {
+			p.expected[q.ID()] = struct{}{}
 		}
 	}
 }
 
-// patience is how many ticks the oldest request has waited, and by how many batches one was overtaken.
-func (p *pool) patience(now uint64) (waited uint64, overtaken int) {
+// passedTicks is how long after the leader was told of a request batches begin to count that pass it over. A leader may be told in vain.
+const passedTicks = 100
+
+// tell notes that the leader is told of a request.
+func (e *pooled) tell(now uint64, batches int) {
+	e.told = now
+	switch {
+	case e.first == 0:
+		e.first = now
+	case e.passing == 0 && now-e.first >= passedTicks:
+		e.passing = batches + 1
+	}
+}
+
+// patience is how many ticks the oldest request has waited, and by how many batches one was passed over that the leader knows of. The
+// oldest of each entry member is looked at: a request that is left alone becomes that.
+func (p *pool) patience(now uint64) (waited uint64, passed int) {
 	for i := range p.queues {
-		if e := p.queues[i].head(); e != nil {
-			waited, overtaken = max(waited, now-e.came), max(overtaken, e.overtaken)
+		e := p.queues[i].head()
+		if e == nil {
+			continue
+		}
+		waited = max(waited, now-e.came)
+		if e.passing > 0 {
+			passed = max(passed, p.batches+1-e.passing)
 		}
 	}
-	return waited, overtaken
+	return waited, passed
 }
 
 // markWaiting is for requests of a proposal that came to nothing: they go to the end of the line.
 func (p *pool) markWaiting(requests []*message.Request) {
 	for _, q := range requests {
+		delete(p.expected, q.ID())
 		for _, e := range p.slots[slotOf(q)] {
 			if e.proposed && e.request.ID() == q.ID() {
 				e.proposed = false
@@ -248,13 +263,15 @@ func (p *pool) markWaiting(requests []*message.Request) {
 	}
 }
 
-// markAllWaiting is for when no proposal counts any more, nor who was overtaken: what was in one goes to the end of the line, in the
+// markAllWaiting is for when no proposal counts any more, nor who was passed over: what was in one goes to the end of the line, in the
 // order in which it came.
 func (p *pool) markAllWaiting() {
+	p.batches = 0
+	clear(p.expected)
 	var all []*pooled
 	for _, place := range slices.SortedFunc(maps.Keys(p.slots), slotOfSender.compare) {
 		for _, e := range p.slots[place] {
-			e.overtaken = 0
+			e.first, e.passing = 0, 0
 			if e.proposed {
 				all = append(all, e)
 			}
@@ -273,10 +290,24 @@ func (p *pool) markAllWaiting() {
 	}
 }
 
+// requestWork is what a request counts for beside its bytes.
+const requestWork = 512
+
+// work is what was done in a batch: what was ordered again counts for nothing.
+func (p *pool) work(requests []*message.Request, ends []End) (work uint64) {
+	for i, q := range requests {
+		if _, before := p.done[q.ID()]; !before && ends[i] != NothingOver {
+			work += uint64(q.Size() + requestWork)
+		}
+	}
+	return work
+}
+
 // executed forgets a batch's requests, and where a nonce is over, all others that wait for it: they can no longer be the
 // first there.
 func (p *pool) executed(requests []*message.Request, ends []End) {
 	for i, q := range requests {
+		delete(p.expected, q.ID())
 		place := slotOf(q)
 		p.slots[place] = slices.DeleteFunc(p.slots[place], func(e *pooled) bool {
 			over := ends[i] == NonceOver || e.request.ID() == q.ID()
@@ -359,26 +390,38 @@ func (p *pool) overdue(now uint64, ticks uint64, bytes int) []*message.Request {
 			break
 		}
 		bytes -= e.request.Size()
-		e.told = now
+		e.tell(now, p.batches)
 		late = append(late, e.request)
 	}
 	return late
 }
 
-// forsaken picks requests that came in elsewhere and have waited for ticks: as many as fit into bytes, but one whatever its size.
+// forsaken picks requests that came in elsewhere and have waited for ticks: as many as fit into bytes, but one whatever its size. The
+// oldest of each entry member comes first: with many that wait, those of one member must not crowd out another's.
 func (p *pool) forsaken(now uint64, ticks uint64, bytes int) []*message.Request {
 	var late []*message.Request
+	pick := func(e *pooled) bool {
+		if e.gone || e.proposed || now-e.told < ticks {
+			return true
+		}
+		if len(late) > 0 && e.request.Size() > bytes {
+			return false
+		}
+		bytes -= e.request.Size()
+		e.tell(now, p.batches)
+		late = append(late, e.request)
+		return true
+	}
+	for i := range p.queues {
+		if e := p.queues[i].head(); e != nil && !pick(e) {
+			return late
+		}
+	}
 	for i := range p.queues {
 		for _, e := range p.queues[i].fifo {
-			if e.gone || e.proposed || now-e.told < ticks {
-				continue
-			}
-			if len(late) > 0 && e.request.Size() > bytes {
+			if !pick(e) {
 				return late
 			}
-			bytes -= e.request.Size()
-			e.told = now
-			late = append(late, e.request)
 		}
 	}
 	return late

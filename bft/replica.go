@@ -190,9 +190,11 @@ func (r *Replica) onTick(now int64) {
 // backlogTicks is how long a request has waited when there is a backlog: several times as long as one batch takes.
 const backlogTicks = 20
 
-// minOvertaken is by how many batches a request is overtaken when the leader is unfair, at least: an honest leader that hears of it
-// late has a pool full of others before it.
-const minOvertaken = 64
+// maxPassed is how many batches may pass over a request that the leader knows of: an honest one that hears of it late has a pool full
+// of others before it.
+func maxPassed(p *epoch.Parameters) int {
+	return max(64, 4*poolRequests/int(p.BatchRequests), 4*poolBytes/int(p.BatchBytes))
+}
 
 // leaderOwes says what waits for the leader.
 func (r *Replica) leaderOwes() (owed ordering.Owed) {
@@ -200,15 +202,16 @@ func (r *Replica) leaderOwes() (owed ordering.Owed) {
 		return ordering.Owed{}
 	}
 	owed.Something = r.order.Open() > r.delivered
+	owed.Backlog = owed.Something && r.ticks-r.catchup.lastMoved >= backlogTicks // what is proposed, and then held back
 	p := &r.epoch.Parameters
 	if r.delivered >= r.attest.stable.Header.Seq+epoch.Seq(p.Window) {
 		return owed
 	}
 	if r.pool.waiting > 0 {
-		waited, overtaken := r.pool.patience(r.ticks)
+		waited, passed := r.pool.patience(r.ticks)
 		owed.Something = true
-		owed.Backlog = waited >= backlogTicks
-		owed.Overtaken = overtaken > max(minOvertaken, 4*poolRequests/int(p.BatchRequests))
+		owed.Backlog = owed.Backlog || waited >= backlogTicks
+		owed.Overtaken = passed > maxPassed(p)
 	}
 	return owed
 }
@@ -277,7 +280,7 @@ func (r *Replica) propose() (did bool) {
 // copies of them are not held.
 func (r *Replica) Remember(over []*message.Request) {
 	for _, q := range over {
-		r.pool.remember(q.ID())
+		r.pool.executed([]*message.Request{q}, []End{RequestOver}) // it may have been accepted at another slot, and wait again
 	}
 }
 

@@ -110,7 +110,7 @@ func (r *Replica) takeUp(facts []ordering.Record, batches map[crypto.Digest]*mes
 				r.pool.adopt(q, r.ticks)
 			}
 		}
-		if r.order.Leader() == r.self {
+		if r.order.Leader() == r.self && a.View == r.order.View() { // it stands in a proposal of this view
 			r.pool.markProposed(batches[a.Digest].Requests)
 		}
 	}

@@ -205,8 +205,8 @@ func (s *submission) take(r reply) (Outcome, error) {
 	o, err := s.judgeReply(t, r)
 	if err == nil {
 		s.prefer(r.node)
-		if first := int(s.preferred.Load()); s.wait == quoratev1.Wait_WAIT_COMMITTED && s.speeds.took(len(s.nodes), r.node, first, time.Since(t.asked)) {
-			s.preferred.CompareAndSwap(int32(first), int32(r.node))
+		if s.wait == quoratev1.Wait_WAIT_COMMITTED {
+			s.compare(r.node)
 		}
 		return o, nil
 	}
@@ -287,6 +287,19 @@ func (s *submission) prefer(node int) {
 	first := s.order[0]
 	if node != first && s.tries[first].pause > 0 {
 		s.preferred.CompareAndSwap(int32(first), int32(node))
+	}
+}
+
+// compare takes in how long the nodes took: those that have not answered, at least as long as they have had.
+func (s *submission) compare(winner int) {
+	first, now := int(s.preferred.Load()), time.Now()
+	for i := range s.tries {
+		if s.tries[i].busy {
+			s.speeds.took(len(s.nodes), i, first, now.Sub(s.tries[i].asked))
+		}
+	}
+	if s.speeds.took(len(s.nodes), winner, first, now.Sub(s.tries[winner].asked)) {
+		s.preferred.CompareAndSwap(int32(first), int32(winner))
 	}
 }
 

@@ -37,8 +37,8 @@ type Protocol interface {
 	Learned(epoch.Seq, crypto.Digest) (logged bool)
 	// Delivered says that every slot up to this one is decided and handed on.
 	Delivered(epoch.Seq)
-	// Executed says that the machine has executed every slot up to this one.
-	Executed(epoch.Seq)
+	// Executed says that the machine has executed this slot, and how much was done in it: bytes, and a constant for each request.
+	Executed(seq epoch.Seq, work uint64)
 	// Stable says that no member needs to hear of this slot or anything before it again.
 	Stable(*proof.Checkpoint)
 	// Progress says how far the slots above the last delivered one are, in order, to tell peers by Status.

@@ -26,7 +26,6 @@ type Protocol struct {
 	last      *Instance  // the one before it, or before view
 	stable    *proof.Checkpoint
 	delivered epoch.Seq
-	executed  epoch.Seq
 	prepared  map[epoch.Seq]*ordering.Prepared // of views before current's, above the stable checkpoint: the highest view each
 
 	left      *ordering.Left         // why it votes in no view below view; nil if installed says so
@@ -62,7 +61,7 @@ type Start struct {
 func New(s Start) *Protocol {
 	n := s.Epoch.N()
 	p := &Protocol{
-		self: s.Self, epoch: s.Epoch, stable: s.Stable, delivered: s.Delivered, executed: s.Delivered,
+		self: s.Self, epoch: s.Epoch, stable: s.Stable, delivered: s.Delivered,
 		prepared: make(map[epoch.Seq]*ordering.Prepared), installed: s.Installed, wanted: make(map[crypto.Digest]bool),
 		changes: make([]*message.Signed, n), helped: make([]int, n), suspicion: newSuspicion(n), accused: make([]*message.Evidence, n),
 	}
@@ -239,15 +238,12 @@ func (p *Protocol) Delivered(seq epoch.Seq) {
 	p.suspicion.progressed(p)
 }
 
-// Executed says that the machine has executed every slot up to seq.
-func (p *Protocol) Executed(seq epoch.Seq) {
+// Executed says that the machine has executed a slot, and how much was done in it.
+func (p *Protocol) Executed(seq epoch.Seq, work uint64) {
 	in := p.active()
-	for s := p.executed + 1; s <= seq; s++ {
-		if at := in.at(s); at != nil && at.voted {
-			p.suspicion.executed(in.ticks - at.acceptedAt)
-		}
+	if at := in.at(seq); at != nil && at.voted {
+		p.suspicion.executed(in.ticks-at.acceptedAt, work)
 	}
-	p.executed = max(p.executed, seq)
 }
 
 // Stable says that no member needs to hear of this slot or anything before it again.

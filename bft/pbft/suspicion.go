@@ -75,14 +75,12 @@ func (s *suspicion) progressed(p *Protocol) {
 	if s.moves++; s.moves >= int(p.epoch.Parameters.Checkpoint) {
 		s.moves, s.failures = 0, s.failures/2
 	}
-	if at := p.active().at(p.delivered); at != nil && at.voted {
-		s.pace.did(at.batch)
-	}
 }
 
 // executed takes in how long a slot took that was decided by votes, until its machine was done with it: a leader proposes no more than
 // its own machine can follow, so one whose machine is busy is as late as one whose network is.
-func (s *suspicion) executed(ticks int) {
+func (s *suspicion) executed(ticks int, work uint64) {
+	s.pace.seconds[paceSeconds-1].work += work
 	s.commit += min(ticks, max(maxSample, s.commit/4)) - s.commit/8
 }
 
@@ -173,7 +171,7 @@ func (p *Protocol) consider() {
 	}
 }
 
-// pace is how fast leaders have had things ordered while there was more to do: bytes, and a constant for each request. A leader that
+// pace is how fast leaders have had things done while there was more to do. A leader that
 // does far less than others did makes everybody slow, and is never silent for a timeout.
 type pace struct {
 	seconds [paceSeconds]paceSecond // of this view, the newest last
@@ -199,16 +197,7 @@ const (
 	minBacklog = paceSeconds * ticksOfPace * 3 / 10
 	// minUsual is what must usually be done in a stretch for anybody to be slow: of a few dozen requests chance makes half as many.
 	minUsual = 64 << 10
-	// requestWork is what a request counts for beside its bytes.
-	requestWork = 512
 )
-
-// did counts a batch that was decided by votes.
-func (c *pace) did(b *message.Batch) {
-	if b != nil {
-		c.seconds[paceSeconds-1].work += uint64(b.Size() + requestWork*len(b.Requests))
-	}
-}
 
 func (c *pace) tick(backlog bool) {
 	if backlog {

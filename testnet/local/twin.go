@@ -30,6 +30,9 @@ func (n *Network) TwinHome(i int) Home { return n.Home(i) + "-twin" }
 // StartTwin starts the twin of node i, and makes it first if there is none, to listen on ports that are free, on this host or, if it is
 // empty, on the node's. It returns when the twin answers.
 func (n *Network) StartTwin(ctx context.Context, i int, host string, t Tools, program Program) (*Twin, error) {
+	if !n.Genesis.Test {
+		return nil, fmt.Errorf("%s: a twin is for test networks, and this genesis does not say \"test\": true", genesisFile(n.Dir))
+	}
 	h := n.TwinHome(i)
 	if _, runs, err := h.running(); err != nil || runs {
 		if err == nil {
