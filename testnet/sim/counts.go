@@ -114,7 +114,7 @@ func (c *Counts) fields() []field {
 		{"fetches of transactions", &c.Fetches},
 		{"retries", &c.Retries},
 		{"duplicates answered", &c.Duplicates},
-		{"duplicates ordered", &c.OrderedTwice},
+		{rareKind, &c.OrderedTwice},
 		{"expired", &c.Expired},
 		{"nonces refused", &c.Refused},
 	}
