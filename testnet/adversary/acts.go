@@ -19,7 +19,7 @@ const (
 	Silent       Act = iota // says nothing
 	Equivocating            // tells every second member something else: other batches, votes, headers, view changes
 	Withholding             // keeps transactions and blocks to itself
-	Replaying               // says again what was true once
+	Replaying               // says again what was true once, and orders again what was ordered
 	Slow                    // holds everything back, just not long enough to be replaced
 	Mutating                // changes one field of a vote, to nothing, by one, to the largest, for one member
 	Flooding                // says everything several times, and votes for slots far ahead
@@ -111,10 +111,26 @@ func (l *Liar) withhold(_ epoch.ReplicaID, w Word) []Word {
 }
 
 func (l *Liar) replay(_ epoch.ReplicaID, w Word) []Word {
+	if p, ok := w.Message.Body.(*message.PrePrepare); ok && l.own(w) && p.Batch != nil && len(p.Batch.Requests) > 0 {
+		return l.orderAgain(p)
+	}
 	if len(l.said) == 0 || !l.some(4) {
 		return nil
 	}
 	return []Word{w, {Message: l.said[l.cfg.Chance.IntN(len(l.said))]}}
+}
+
+// orderAgain proposes, to all alike, a request of an earlier proposal beside the new ones. The liar's own replica stands by its batch,
+// and learns what was decided.
+func (l *Liar) orderAgain(p *message.PrePrepare) []Word {
+	if l.again.slot != p.Seq || l.again.view != p.View {
+		l.again.slot, l.again.view, l.again.old, l.again.next = p.Seq, p.View, l.again.next, p.Batch.Requests[0]
+	}
+	if l.again.old == nil || slices.Contains(p.Batch.Requests, l.again.old) {
+		return nil
+	}
+	batch := message.NewBatch(p.Batch.Time, append(slices.Clone(p.Batch.Requests), l.again.old))
+	return []Word{l.sign(message.NewPrePrepare(message.Vote{View: p.View, Seq: p.Seq, Digest: batch.Digest()}, batch))}
 }
 
 func (l *Liar) slow(_ epoch.ReplicaID, w Word) []Word {

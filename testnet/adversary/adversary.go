@@ -34,6 +34,13 @@ type Liar struct {
 	deaf byte              // to clients whose keys begin with an odd byte, or an even one
 	said []*message.Signed // of late, to be said again
 	at   int
+
+	again struct { // what Replaying orders again, with which slot
+		slot      epoch.Seq
+		view      epoch.View
+		old, next *message.Request
+	}
+
 	on   []bool // which acts it is at, by place in Acts
 	left int    // messages until it thinks again
 	done map[Act]int

@@ -53,13 +53,6 @@ func (t *Totals) Add(r Report, o Options) {
 	}
 }
 
-// rareKind happens about once in 300 worlds: with one proposal of each request after a view change, hardly anything is ordered twice.
-// A thousand worlds have it.
-const (
-	rareKind   = "duplicates ordered"
-	rareWorlds = 1000
-)
-
 // minCommits is what the median world must commit for a campaign to say anything.
 const minCommits = 50
 
@@ -103,7 +96,7 @@ func (t *Totals) Untested() []string {
 	}
 	var missing []string
 	for _, k := range t.Counts.Kinds() {
-		if k.N == 0 && (k.Name != rareKind || t.Worlds >= rareWorlds) {
+		if k.N == 0 {
 			missing = append(missing, "no "+k.Name)
 		}
 	}

@@ -114,7 +114,7 @@ func (c *Counts) fields() []field {
 		{"fetches of transactions", &c.Fetches},
 		{"retries", &c.Retries},
 		{"duplicates answered", &c.Duplicates},
-		{rareKind, &c.OrderedTwice},
+		{"duplicates ordered", &c.OrderedTwice},
 		{"expired", &c.Expired},
 		{"nonces refused", &c.Refused},
 	}
