@@ -37,7 +37,7 @@ func (r *Replica) deliverInOrder() {
 		r.time = max(r.time, d.Batch.Time)
 		r.executing = append(r.executing, d)
 		r.out.Execute = append(r.out.Execute, Execution{Seq: d.Seq, Time: r.time, Batch: d.Batch})
-		r.order.Delivered(d.Seq)
+		r.order.Delivered(d.Seq, r.pool.work(d.Batch.Requests))
 		r.catchup.progressed(r.ticks)
 	}
 }
@@ -69,7 +69,7 @@ func (r *Replica) onExecuted(outcomes []Outcome) {
 			r.pool.markWaiting(own.Requests) // the leader has proposed one batch here, and another to others
 		}
 		invariant.Holds(len(o.Ends) == len(d.Batch.Requests), "the machine says of every request how it ended")
-		r.order.Executed(h.Seq, r.pool.work(d.Batch.Requests, o.Ends))
+		r.order.Executed(h.Seq)
 		r.pool.executed(d.Batch.Requests, o.Ends)
 		if r.isCheckpoint(h.Seq) {
 			attested = append(attested, h)

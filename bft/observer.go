@@ -40,9 +40,9 @@ func (o *observer) Learned(seq epoch.Seq, _ crypto.Digest) (logged bool) {
 	return false
 }
 
-func (o *observer) Executed(epoch.Seq, uint64) {}
-func (o *observer) Delivered(seq epoch.Seq)    { o.open = max(o.open, seq) }
-func (o *observer) Stable(c *proof.Checkpoint) { o.open = max(o.open, c.Header.Seq) }
+func (o *observer) Executed(epoch.Seq)                {}
+func (o *observer) Delivered(seq epoch.Seq, _ uint64) { o.open = max(o.open, seq) }
+func (o *observer) Stable(c *proof.Checkpoint)        { o.open = max(o.open, c.Header.Seq) }
 
 func (o *observer) Progress() []message.Phase { return nil }
 

@@ -293,10 +293,10 @@ func (p *pool) markAllWaiting() {
 // requestWork is what a request counts for beside its bytes.
 const requestWork = 512
 
-// work is what was done in a batch: what was ordered again counts for nothing.
-func (p *pool) work(requests []*message.Request, ends []End) (work uint64) {
-	for i, q := range requests {
-		if _, before := p.done[q.ID()]; !before && ends[i] != NothingOver {
+// work is what is done by ordering a batch: what has come to its end before counts for nothing.
+func (p *pool) work(requests []*message.Request) (work uint64) {
+	for _, q := range requests {
+		if _, over := p.done[q.ID()]; !over {
 			work += uint64(q.Size() + requestWork)
 		}
 	}

@@ -35,10 +35,11 @@ type Protocol interface {
 	// Learned says that a slot's decision has come by proof from elsewhere: it needs no more votes. The answer is
 	// whether the batch of this digest is in this replica's log already.
 	Learned(epoch.Seq, crypto.Digest) (logged bool)
-	// Delivered says that every slot up to this one is decided and handed on.
-	Delivered(epoch.Seq)
-	// Executed says that the machine has executed this slot, and how much was done in it: bytes, and a constant for each request.
-	Executed(seq epoch.Seq, work uint64)
+	// Delivered says that every slot up to this one is decided and handed on, and how much is done by the last: bytes, and a constant
+	// for each request.
+	Delivered(seq epoch.Seq, work uint64)
+	// Executed says that the machine has executed this slot.
+	Executed(epoch.Seq)
 	// Stable says that no member needs to hear of this slot or anything before it again.
 	Stable(*proof.Checkpoint)
 	// Progress says how far the slots above the last delivered one are, in order, to tell peers by Status.

@@ -229,20 +229,20 @@ func (p *Protocol) Learned(seq epoch.Seq, d crypto.Digest) (logged bool) {
 	return logged
 }
 
-// Delivered says that every slot up to seq is decided and handed on.
-func (p *Protocol) Delivered(seq epoch.Seq) {
+// Delivered says that every slot up to seq is decided and handed on, and how much is done by the last.
+func (p *Protocol) Delivered(seq epoch.Seq, work uint64) {
 	for _, in := range p.instances() {
 		in.Delivered(seq)
 	}
 	p.delivered = max(p.delivered, seq)
-	p.suspicion.progressed(p)
+	p.suspicion.progressed(p, work)
 }
 
-// Executed says that the machine has executed a slot, and how much was done in it.
-func (p *Protocol) Executed(seq epoch.Seq, work uint64) {
+// Executed says that the machine has executed a slot.
+func (p *Protocol) Executed(seq epoch.Seq) {
 	in := p.active()
 	if at := in.at(seq); at != nil && at.voted {
-		p.suspicion.executed(in.ticks-at.acceptedAt, work)
+		p.suspicion.executed(in.ticks - at.acceptedAt)
 	}
 }
 

@@ -67,7 +67,7 @@ func (s *suspicion) timeout(e *epoch.Epoch) int {
 }
 
 // progressed says that slots were delivered.
-func (s *suspicion) progressed(p *Protocol) {
+func (s *suspicion) progressed(p *Protocol, work uint64) {
 	if !s.moved {
 		s.failures = min(s.failures, 2) // they are no longer in a row
 	}
@@ -75,12 +75,14 @@ func (s *suspicion) progressed(p *Protocol) {
 	if s.moves++; s.moves >= int(p.epoch.Parameters.Checkpoint) {
 		s.moves, s.failures = 0, s.failures/2
 	}
+	if at := p.active().at(p.delivered); at != nil && at.voted { // not what has come as blocks
+		s.pace.seconds[paceSeconds-1].work += work
+	}
 }
 
 // executed takes in how long a slot took that was decided by votes, until its machine was done with it: a leader proposes no more than
 // its own machine can follow, so one whose machine is busy is as late as one whose network is.
-func (s *suspicion) executed(ticks int, work uint64) {
-	s.pace.seconds[paceSeconds-1].work += work
+func (s *suspicion) executed(ticks int) {
 	s.commit += min(ticks, max(maxSample, s.commit/4)) - s.commit/8
 }
 
@@ -177,8 +179,8 @@ type pace struct {
 	seconds [paceSeconds]paceSecond // of this view, the newest last
 	known   int                     // how many have passed since it began
 	ticks   int                     // of the newest
-	best    uint64                  // most that was done in a stretch of this view
-	last    uint64                  // in the newest stretch with a backlog, or more in one since then
+	usual   uint64                  // what is done in a stretch of this view: smoothed, of those with a backlog; or more in one without
+	last    uint64                  // what was done in the newest stretch with a backlog, or more in one since then
 	leaders []uint64                // by view that is over: last, at its end; of as many as there are members
 	slow    bool                    // the newest stretch is far below
 }
@@ -195,6 +197,8 @@ const (
 	// minBacklog is for how many ticks of a stretch there must have been a backlog: else clients have asked for less. (Not all: a
 	// leader that stops again and again has none just after it has gone on.)
 	minBacklog = paceSeconds * ticksOfPace * 3 / 10
+	// paceSmoothing is in how many stretches, of which one begins each second, what is usual follows what is done.
+	paceSmoothing = 16
 	// minUsual is what must usually be done in a stretch for anybody to be slow: of a few dozen requests chance makes half as many.
 	minUsual = 64 << 10
 )
@@ -212,8 +216,8 @@ func (c *pace) tick(backlog bool) {
 	c.seconds[paceSeconds-1], c.ticks = paceSecond{}, 0
 }
 
-// judge compares the newest stretch with the best of this view and what was done at the end of those before: it is slow if it is below
-// half of their median, so that neither liars nor one lucky stretch set the measure.
+// judge compares the newest stretch with what is usual in this view and what was done at the end of those before: it is slow if it is
+// below half of their median, so that neither liars nor one lucky stretch set the measure.
 func (c *pace) judge() {
 	c.slow = false
 	var work uint64
@@ -225,16 +229,19 @@ func (c *pace) judge() {
 	if c.known < paceSeconds {
 		return
 	}
-	c.best = max(c.best, work)
 	if backlog < minBacklog {
-		c.last = max(c.last, work) // it could have done more, for all that is known
+		c.usual, c.last = max(c.usual, work), max(c.last, work) // it could have done more, for all that is known
 		return
 	}
-	c.last = work
-	all := append(slices.Clone(c.leaders), c.best)
+	all := append(slices.Clone(c.leaders), max(c.usual, work))
 	slices.Sort(all)
 	usual := all[len(all)/2]
 	c.slow = usual >= minUsual && 2*work < usual
+	c.last = work
+	if c.usual == 0 {
+		c.usual = work
+	}
+	c.usual += work/paceSmoothing - c.usual/paceSmoothing
 }
 
 // over ends a view.

@@ -31,7 +31,7 @@ func TestASlowLeaderIsSuspected(t *testing.T) {
 	if s := pass(10, usual, true); s >= 0 {
 		t.Errorf("slow after %d s of doing the same again", s)
 	}
-	little := pace{best: minUsual / 10, known: paceSeconds}
+	little := pace{usual: minUsual / 10, known: paceSeconds}
 	if little.judge(); little.slow {
 		t.Error("slow, of a network in which hardly anything is asked for")
 	}

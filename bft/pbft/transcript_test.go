@@ -112,7 +112,7 @@ func (w *world) turn(d *datadriven.TestData) string {
 		said = fmt.Sprintf("in the log: %v\n", w.in.Learned(w.seq(d), w.batch(arg(d, "batch")).Digest()))
 	case "delivered":
 		w.delivered = epoch.Seq(number(w.t, d.CmdArgs[0].Key))
-		w.in.Delivered(w.delivered)
+		w.in.Delivered(w.delivered, 0)
 	case "stable":
 		w.stable = epoch.Seq(number(w.t, d.CmdArgs[0].Key))
 		w.delivered = max(w.delivered, w.stable)

@@ -260,9 +260,6 @@ func (n *node) auditMemory() error {
 	return n.w.audit.remembers(n.id, m)
 }
 
-// auditEvery is after how many promises of all nodes the disk of one is looked at while it runs.
-const auditEvery = 100
-
 // auditDurable looks whether the node would remember all that it has said if power failed now and took all that it can.
 func (n *node) auditDurable() error {
 	disk := n.disk.Clone()

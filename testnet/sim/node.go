@@ -358,7 +358,7 @@ func (n *node) send(e *host.Envelope) {
 	if first {
 		w.countSent(e.Message)
 		w.tellSent(n, e.Message)
-		if _, _, binds := promiseOf(e.Message); binds && w.ofCrashes.IntN(auditEvery) == 0 {
+		if _, _, binds := promiseOf(e.Message); binds && w.ofCrashes.IntN(w.auditEvery) == 0 {
 			w.broken(n, n.auditDurable())
 		}
 	}

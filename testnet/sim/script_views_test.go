@@ -217,6 +217,7 @@ func TestASettledRequestIsNotProposedAgain(t *testing.T) {
 // case N14. A view change that one member alone can bring about turns it red.
 func TestAFlappingBackupHasNobodyReplaced(t *testing.T) {
 	s := newScript(t, 4, func(w *World) {
+		w.auditEvery *= int(hour(t) / (60 * second)) // disks grow with the time, and are read whole
 		for _, n := range w.nodes {
 			n.diskStalls = 0 // two in a row at one of three are a timeout, and that is another story
 		}
@@ -244,6 +245,7 @@ func TestOverloadHasNobodyReplaced(t *testing.T) {
 	s := newScript(t, 4, withParameters(func(p *epoch.Parameters) {
 		p.Window, p.Checkpoint, p.Pipeline, p.Burst, p.BatchRequests = 32, 8, 2, 4, 4
 	}), func(w *World) {
+		w.auditEvery *= int(hour(t) / (60 * second))
 		for _, n := range w.nodes {
 			n.machineTime, n.diskTime = 50*milli, 2*milli // 20 batches of 4 a second, at most
 		}

@@ -27,6 +27,8 @@ type World struct {
 	ed25519 bool
 	steps   int
 
+	auditEvery int // after so many promises of all nodes, the disk of one is looked at while it runs
+
 	now    int64
 	queue  queue
 	trace  trace
@@ -59,7 +61,7 @@ func newWorld(seed uint64, o Options) *World {
 	c := newChance(seed, ofWorld)
 	w := &World{
 		seed: seed, steps: o.Steps, leftOut: o.LeftOut, trace: newTrace(o.Trace),
-		ed25519: seed%100 == 50,
+		ed25519: seed%100 == 50, auditEvery: 100,
 		ofDisks: newChance(seed, ofDisks), ofMachines: newChance(seed, ofMachines), ofClients: newChance(seed, ofClients),
 		ofFaults: newChance(seed, ofFaults), ofCrashes: newChance(seed, ofCrashes),
 	}
