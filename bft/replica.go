@@ -211,7 +211,7 @@ func (r *Replica) leaderOwes() (owed ordering.Owed) {
 		waited, passed := r.pool.patience(r.ticks)
 		owed.Something = true
 		owed.Backlog = owed.Backlog || waited >= backlogTicks
-		owed.Overtaken = passed > maxPassed(p)
+		owed.PassedOver = passed > maxPassed(p)
 	}
 	return owed
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
-	"github.com/quorate/quorate/bft/ordering"
 )
 
 // What a review has found about suspicion, and what is taken up after a restart.
@@ -99,20 +98,26 @@ func TestALeaderThatHoldsOneSlotBackIsReplaced(t *testing.T) {
 	}
 }
 
+// leaderHearsAllBut has member 1 not told of requests with these nonces.
+func (c *cluster) leaderHearsAllBut() (nonces map[uint64]bool) {
+	nonces = make(map[uint64]bool)
+	c.drop = func(_, to epoch.ReplicaID, m *message.Signed) bool {
+		b, ok := m.Body.(*message.Bundle)
+		return ok && to == 1 && slices.ContainsFunc(b.Requests, func(q *message.Request) bool { return nonces[q.Nonce] })
+	}
+	return nonces
+}
+
 // The leader is deaf to all that comes through one member, and orders everything else.
 //
 // case A5 A6; counting only batches with requests of the same entry member turns it red.
 func TestALeaderThatIsDeafToAMemberIsReplaced(t *testing.T) {
 	c := newCluster(t, 4, epoch.DefaultParameters())
 	c.tick(1)
-	victims := make(map[uint64]bool)
-	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool {
-		b, ok := m.Body.(*message.Bundle)
-		return ok && to == 1 && slices.ContainsFunc(b.Requests, func(q *message.Request) bool { return victims[q.Nonce] })
-	}
+	unheard := c.leaderHearsAllBut()
 	for i := range 6000 { // a minute
 		if i%50 == 0 {
-			victims[c.nonce+1] = true
+			unheard[c.nonce+1] = true
 			c.submit(2, 1)
 		}
 		c.submit(3, 2)
@@ -131,14 +136,10 @@ func TestALeaderThatIsDeafToAMemberIsReplaced(t *testing.T) {
 func TestALeaderThatServesOneClientSlowlyIsReplaced(t *testing.T) {
 	c := newCluster(t, 4, epoch.DefaultParameters())
 	c.tick(1)
-	hidden := make(map[uint64]bool)
-	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool {
-		b, ok := m.Body.(*message.Bundle)
-		return ok && to == 1 && slices.ContainsFunc(b.Requests, func(q *message.Request) bool { return hidden[q.Nonce] })
-	}
+	unheard := c.leaderHearsAllBut()
 	var victims []*message.Request
 	for range 40 {
-		hidden[c.nonce+1] = true
+		unheard[c.nonce+1] = true
 		victims = append(victims, c.submit(2, 1)...)
 	}
 	for range 150 {
@@ -373,19 +374,9 @@ func TestARestartedLeaderProposesWhatItHadAccepted(t *testing.T) {
 	c.tick(2)
 	dead := cut(1)
 	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { return dead(from, to, m) || lost(from, to, m) }
-	restarted := false
-	c.after = func(x *node) {
-		if x.id != 2 || restarted || x.replica.View() != 1 || !x.replica.order.Voting() {
-			return
-		}
-		restarted = true
-		at := slices.IndexFunc(x.past, func(rec ordering.Record) bool { return rec.Kind() == ordering.KindInstalled })
-		x.past = x.past[:at+1]
-		c.queue = slices.DeleteFunc(c.queue, func(p parcel) bool { return p.to == 2 || p.from == 2 })
-		c.restart(x)
-	}
+	restarted := c.restartsAsLeader(2)
 	c.tick(1000)
-	if !restarted {
+	if !*restarted {
 		t.Fatal("not restarted")
 	}
 	r := c.node(2).replica

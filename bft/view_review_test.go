@@ -357,6 +357,22 @@ func TestSlowMachinesDeposeNobody(t *testing.T) {
 	}
 }
 
+// restartsAsLeader has a member lose power once it leads view 1, with nothing in its log behind that; true once it has.
+func (c *cluster) restartsAsLeader(id epoch.ReplicaID) (restarted *bool) {
+	restarted = new(bool)
+	c.after = func(x *node) {
+		if x.id != id || *restarted || x.replica.View() != 1 || !x.replica.order.Voting() {
+			return
+		}
+		*restarted = true
+		at := slices.IndexFunc(x.past, func(rec ordering.Record) bool { return rec.Kind() == ordering.KindInstalled })
+		x.past = x.past[:at+1]
+		c.queue = slices.DeleteFunc(c.queue, func(p parcel) bool { return p.to == id || p.from == id })
+		c.restart(x)
+	}
+	return restarted
+}
+
 // A leader that is restarted as soon as it has installed its view proposes the null batch, which nobody can give to it.
 //
 // case B17; asking others for the null batch turns it red.
@@ -380,19 +396,9 @@ func TestALeaderIsRestartedBeforeItsNullBatches(t *testing.T) {
 	c.tick(2)
 	dead := cut(1)
 	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { return dead(from, to, m) || lost(from, to, m) }
-	restarted := false
-	c.after = func(x *node) {
-		if x.id != 2 || restarted || x.replica.View() != 1 || !x.replica.order.Voting() {
-			return
-		}
-		restarted = true
-		at := slices.IndexFunc(x.past, func(rec ordering.Record) bool { return rec.Kind() == ordering.KindInstalled })
-		x.past = x.past[:at+1]
-		c.queue = slices.DeleteFunc(c.queue, func(p parcel) bool { return p.to == 2 || p.from == 2 })
-		c.restart(x)
-	}
+	restarted := c.restartsAsLeader(2)
 	c.tick(150)
-	if !restarted {
+	if !*restarted {
 		t.Fatal("it was not restarted")
 	}
 	c.inView(1, 2, 3, 4)

@@ -64,9 +64,9 @@ type Protocol interface {
 
 // Owed is what waits for the leader: not while the next decided slot waits for the machine, or others' machines hold up the window.
 type Owed struct {
-	Something bool // a request that is in no proposal, or a slot that was proposed and is not delivered
-	Backlog   bool // a request that has waited for long
-	Overtaken bool // a request that was passed over more often than an honest leader would have done
+	Something  bool // a request that is in no proposal, or a slot that was proposed and is not delivered
+	Backlog    bool // a request that has waited for long
+	PassedOver bool // a request that was passed over more often than an honest leader would have done
 }
 
 // Output is what a protocol wants done. Persist comes first: see bft.Effects.

@@ -98,7 +98,7 @@ func (p *Protocol) tickSuspicion(owed ordering.Owed) {
 	s := &p.suspicion
 	if p.current != nil {
 		s.pace.tick(owed.Backlog)
-		if (owed.Overtaken || s.pace.slow) && p.ticks%suspectPause == 0 {
+		if (owed.PassedOver || s.pace.slow) && p.ticks%suspectPause == 0 {
 			p.suspect(message.Whatever)
 		}
 	}

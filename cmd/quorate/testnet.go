@@ -301,11 +301,7 @@ func (a *app) testnetStartCommand() *cobra.Command {
 	var timeout time.Duration
 	var lie []string
 	cmd := a.command("start N…", "Start nodes", "  quorate testnet start 1 2 3 4", cobra.MinimumNArgs(1), func(ctx context.Context, args []string) error {
-		n, err := a.network()
-		if err != nil {
-			return err
-		}
-		ids, err := nodeNumbers(n, args)
+		n, ids, err := a.networkNodes(args)
 		if err != nil {
 			return err
 		}
@@ -344,11 +340,7 @@ func (a *app) testnetStartCommand() *cobra.Command {
 // nodesCommand does something to each of some nodes.
 func (a *app) nodesCommand(verb, short, done string, do func(*local.Network, context.Context, int) error) *cobra.Command {
 	return a.command(verb+" N…", short, fmt.Sprintf("  quorate testnet %s 2", verb), cobra.MinimumNArgs(1), func(ctx context.Context, args []string) error {
-		n, err := a.network()
-		if err != nil {
-			return err
-		}
-		ids, err := nodeNumbers(n, args)
+		n, ids, err := a.networkNodes(args)
 		if err != nil {
 			return err
 		}
@@ -368,6 +360,16 @@ func (a *app) nodesCommand(verb, short, done string, do func(*local.Network, con
 	})
 }
 
+// networkNodes opens the folder of the test network, and reads which of its nodes are meant.
+func (a *app) networkNodes(args []string) (*local.Network, []int, error) {
+	n, err := a.network()
+	if err != nil {
+		return nil, nil, err
+	}
+	ids, err := nodeNumbers(n, args)
+	return n, ids, err
+}
+
 func nodeNumbers(n *local.Network, args []string) ([]int, error) {
 	ids := make([]int, len(args))
 	for k, arg := range args {
@@ -385,11 +387,7 @@ func (a *app) testnetTwinCommand() *cobra.Command {
 	var host string
 	cmd := a.command("twin N", "Start a second process with a node's keys and what it remembers: a member that lies", "  quorate testnet twin 4", cobra.ExactArgs(1),
 		func(ctx context.Context, args []string) error {
-			n, err := a.network()
-			if err != nil {
-				return err
-			}
-			ids, err := nodeNumbers(n, args)
+			n, ids, err := a.networkNodes(args)
 			if err != nil {
 				return err
 			}
