@@ -112,6 +112,30 @@ func TestTwoWordsAboutOneThingAreEvidence(t *testing.T) {
 	}
 }
 
+// Whoever has committed shows that as it leaves, or starts above. A ViewChange that does neither is held against its author, in
+// whichever order the two come, also while the slot is decided.
+//
+// case B18; looking at a ViewChange's own view only turns it red.
+func TestWhatAViewChangeConcealsIsEvidence(t *testing.T) {
+	concealed := &message.ViewChange{View: 1}
+	for _, order := range []string{"decided, then concealed", "open, then concealed", "concealed, then open"} {
+		c := newCluster(t, 4, small())
+		c.tick(1)
+		switch word := (&message.Commit{Vote: message.Vote{Seq: 1, Digest: crypto.Digest{1}}}); order {
+		case "decided, then concealed":
+			c.submit(1, 1)
+			c.tell(4, 2, concealed)
+		case "open, then concealed":
+			c.tell(4, 2, word)
+			c.tell(4, 2, concealed)
+		default:
+			c.tell(4, 2, concealed)
+			c.tell(4, 2, word)
+		}
+		c.holds([]message.Promise{c.promise(4, message.KindCommit, 1)}, 1, 2, 3, 4)
+	}
+}
+
 // Evidence outlasts restarts and checkpoints, and a member that has missed it is told after the restart of one that holds it.
 //
 // case D14; a Base without the evidence behind it turns it red.
@@ -172,6 +196,36 @@ func TestWhatIsNoEvidenceAccusesNobody(t *testing.T) {
 	} {
 		if _, err := message.NewEvidence(first, second); err == nil {
 			t.Errorf("%s is evidence", what)
+		}
+	}
+	left := func(author epoch.ReplicaID, e *epoch.Epoch, view epoch.View, start epoch.Seq, shown ...message.Vote) *message.Signed {
+		v := &message.ViewChange{View: view, Start: start}
+		for _, s := range shown {
+			v.Prepared = append(v.Prepared, message.Certificate{Vote: s})
+		}
+		return message.Sign(scheme, keys[author], e, author, v)
+	}
+	committed := message.Vote{View: 2, Seq: 5, Digest: crypto.Digest{1}}
+	said := message.Sign(scheme, keys[3], c.epoch, 3, &message.Commit{Vote: committed})
+	shows := func(view epoch.View, seq epoch.Seq, d byte) message.Vote {
+		return message.Vote{View: view, Seq: seq, Digest: crypto.Digest{d}}
+	}
+	for what, v := range map[string]*message.Signed{
+		"the commit shown": left(3, c.epoch, 3, 4, committed), "a later one shown": left(3, c.epoch, 4, 4, shows(3, 5, 2)),
+		"a start at the slot": left(3, c.epoch, 3, 5), "a promise kept before": left(3, c.epoch, 2, 4),
+		"a view change of another member": left(2, c.epoch, 3, 4), "a view change of another epoch": left(3, &foreign, 3, 4),
+	} {
+		if _, err := message.NewEvidence(said, v); err == nil {
+			t.Errorf("%s is evidence", what)
+		}
+	}
+	for what, v := range map[string]*message.Signed{
+		"nothing shown": left(3, c.epoch, 3, 4), "another slot shown": left(3, c.epoch, 3, 4, shows(2, 6, 1)),
+		"an older one shown": left(3, c.epoch, 3, 4, shows(1, 5, 1)), "another batch of that view shown": left(3, c.epoch, 9, 0, shows(2, 5, 2)),
+	} {
+		e, err := message.NewEvidence(v, said)
+		if err != nil || e.A.Digest() != said.Digest() || checkEvidence(e, c.epoch, scheme) != nil {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 	e, err := message.NewEvidence(first, vote(3, c.epoch, 0, 1, 2))

@@ -25,9 +25,9 @@ func TestEvidenceOfViewChangesIsReadable(t *testing.T) {
 	}
 	c.tell(4, 2, &message.ViewChange{View: 9})
 	c.tell(4, 2, &message.ViewChange{View: 9, Start: stable.Header.Seq, Header: stable.Header.Digest(), Attestations: stable.Attestations})
-	want := c.promise(4, message.KindViewChange, 0)
-	want.View = 9
-	c.holds([]message.Promise{want}, 1, 2, 3, 4)
+	twice := c.promise(4, message.KindViewChange, 0)
+	twice.View = 9
+	c.holds([]message.Promise{c.promise(4, message.KindCommit, 5), c.promise(4, message.KindCommit, 6), twice}, 1, 2, 3, 4)
 	for _, rec := range c.node(2).past {
 		if _, err := ordering.Decode(rec.Kind(), ordering.Encode(rec)); err != nil {
 			t.Errorf("a record of kind %d cannot be read again: %v", rec.Kind(), err)

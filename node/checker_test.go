@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +18,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/statemachine"
@@ -227,6 +230,55 @@ func TestIndependentCheckerSeesEveryChange(t *testing.T) {
 	}
 	close(work)
 	wg.Wait()
+}
+
+// Evidence that a member has concealed what it committed holds for the independent checker by its two words alone, and only if it does.
+//
+// case B18; a checker that takes any commit and view change of one member for evidence turns it red.
+func TestIndependentCheckerJudgesWhatIsConcealed(t *testing.T) {
+	w := newNetwork(t)
+	e, dir := w.genesis.Epoch(), w.dir
+	write := func(name string, what any) string {
+		raw, err := json.Marshal(what)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), raw, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, name)
+	}
+	genesis := write("genesis.json", w.genesis)
+	word := func(b message.Body) api.Word {
+		m := message.Sign(crypto.Ed25519(), seedKey('m', 3), e, 3, b)
+		return api.Word{Signed: hex.EncodeToString(m.Bytes), Signature: m.Signature.String()}
+	}
+	vote := message.Vote{View: 2, Seq: 5, Digest: crypto.Digest{1}}
+	older, later := message.Vote{View: 1, Seq: 5, Digest: vote.Digest}, message.Vote{View: 10, Seq: 5, Digest: crypto.Digest{2}}
+	for _, c := range []struct {
+		what  string
+		view  epoch.View
+		start epoch.Seq
+		shown []message.Vote
+		code  int
+	}{
+		{"nothing shown", 3, 4, nil, 0},
+		{"an older one shown", 10, 4, []message.Vote{older}, 0},
+		{"the commit shown", 3, 4, []message.Vote{vote}, 6},
+		{"a later one shown", 11, 4, []message.Vote{later}, 6},
+		{"a start at the slot", 3, 5, nil, 6},
+		{"a view that was not left", 2, 4, nil, 6},
+	} {
+		v := &message.ViewChange{View: c.view, Start: c.start}
+		for _, s := range c.shown {
+			v.Prepared = append(v.Prepared, message.Certificate{Vote: s})
+		}
+		file := write("evidence.json", api.EvidenceList{Evidence: []api.Evidence{{
+			ID: "1", Member: 3, Key: e.Member(3).Key.String(), A: word(&message.Commit{Vote: vote}), B: word(v)}}})
+		if code, said := checker(t, "--evidence", file, genesis); code != c.code {
+			t.Errorf("%s: exit code %d, want %d: %s", c.what, code, c.code, said)
+		}
+	}
 }
 
 func fetched(t *testing.T, url string) map[string]any {

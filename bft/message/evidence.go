@@ -15,6 +15,8 @@ import (
 //	pre-prepare, prepare, commit   the same view and slot, and another digest
 //	view-change, new-view          the same view, and other content
 //	attestation                    the same slot, and another header
+//
+// and one pair of two kinds: a commit, and a view-change to a later view that starts below its slot and does not show it.
 type Evidence struct{ A, B *Signed } // without attachments; A's bytes sort before B's
 
 // Promise is what a member may say one thing about.
@@ -63,15 +65,39 @@ var (
 // NewEvidence makes evidence of two messages, in either order. An error says that they are none. Whether the signatures hold is
 // for bft.Check.
 func NewEvidence(a, b *Signed) (*Evidence, error) {
-	of, first, ok := a.Promise()
-	with, second, also := b.Promise()
-	if !ok || !also || of != with || first == second {
-		return nil, errNoConflict
-	}
 	if bytes.Compare(a.Bytes, b.Bytes) > 0 {
 		a, b = b, a
 	}
+	if !contradict(a, b) && !conceals(a, b) {
+		return nil, errNoConflict
+	}
 	return &Evidence{a.detached(), b.detached()}, nil
+}
+
+// contradict says whether two messages make one promise in two ways.
+func contradict(a, b *Signed) bool {
+	of, first, ok := a.Promise()
+	with, second, also := b.Promise()
+	return ok && also && of == with && first != second
+}
+
+// conceals says whether a is a commit of what b, a view-change, should show: whoever commits has a certificate in its log, shows it in
+// every later view, or one of a view between, and starts above the slot only when it needs none any more.
+func conceals(a, b *Signed) bool {
+	c, ok := a.Body.(*Commit)
+	v, also := b.Body.(*ViewChange)
+	if !ok || !also || a.Chain != b.Chain || a.Epoch != b.Epoch || a.Mode != b.Mode || a.Author != b.Author {
+		return false
+	}
+	if v.View <= c.View || v.Start >= c.Seq {
+		return false
+	}
+	for _, shown := range v.Prepared {
+		if shown.Seq == c.Seq && (shown.View > c.View || shown.Vote == c.Vote) {
+			return false
+		}
+	}
+	return true
 }
 
 // detached is m without what is attached to it.
@@ -82,12 +108,16 @@ func (m *Signed) detached() *Signed {
 	case *PrePrepare:
 		out.Body = &PrePrepare{Vote: b.Vote}
 	case *ViewChange:
-		out.Body = &ViewChange{View: b.View, Start: b.Start, Header: b.Header}
+		v := &ViewChange{View: b.View, Start: b.Start, Header: b.Header}
+		for _, c := range b.Prepared {
+			v.Prepared = append(v.Prepared, Certificate{Vote: c.Vote})
+		}
+		out.Body = v
 	}
 	return &out
 }
 
-// Broken is the promise that was broken.
+// Broken is the promise that was broken; a commit whose slot was concealed is one.
 func (e *Evidence) Broken() Promise {
 	p, _, _ := e.A.Promise()
 	return p

@@ -20,10 +20,12 @@ const (
 	signedHead = len(signedTag) + 1 + 32 + 32 + 1 + 1 + 4
 )
 
-// Bounds of a message on the wire, in bytes. The signed part is small by construction.
+// Bounds of a message on the wire, in bytes. The signed part is small by construction, but for a ViewChange, which lists what it shows.
 const (
 	MaxSignedBytes   = 1 << 10
 	MaxAttachedBytes = 4 << 20
+
+	maxSignedViewChange = signedHead + 8 + 8 + crypto.DigestSize + 4 + MaxCertificates*voteSize + crypto.DigestSize
 )
 
 var (
@@ -85,9 +87,9 @@ func (m *Signed) EncodeDetached(w *Writer) {
 const MinDetached = 4 + signedHead + crypto.SignatureSize
 
 // ReadDetached reads what EncodeDetached writes: a message whose signed part is all there is, or a PrePrepare, whose
-// Batch is then nil, or a ViewChange, which then shows nothing.
+// Batch is then nil, or a ViewChange, whose certificates then have no votes.
 func ReadDetached(r *Reader) *Signed {
-	m := &Signed{Bytes: r.String(MaxSignedBytes)}
+	m := &Signed{Bytes: r.String(maxSignedViewChange)}
 	r.Fixed(m.Signature[:])
 	if r.err != nil {
 		return nil
@@ -141,7 +143,7 @@ func PeekKind(input []byte) Kind {
 
 // ReadSigned reads one message of several.
 func ReadSigned(r *Reader) *Signed {
-	m := &Signed{Bytes: r.String(MaxSignedBytes)}
+	m := &Signed{Bytes: r.String(maxSignedViewChange)}
 	r.Fixed(m.Signature[:])
 	m.Attached = r.String(MaxAttachedBytes)
 	if r.err != nil {
@@ -171,6 +173,9 @@ func (m *Signed) read(body func(Kind, *Reader) Body) error {
 	m.Mode = epoch.Mode(in.U8())
 	kind := Kind(in.U8())
 	m.Author = epoch.ReplicaID(in.U32())
+	if kind != KindViewChange && len(m.Bytes) > MaxSignedBytes {
+		in.Fail(fmt.Errorf("%d signed bytes, at most %d", len(m.Bytes), MaxSignedBytes))
+	}
 	if in.err == nil {
 		m.Body = body(kind, in)
 	}

@@ -20,13 +20,14 @@ type Suspect struct {
 // Whatever is in the place of Suspect.Delivered when it does not matter what is delivered.
 const Whatever epoch.Seq = math.MaxUint64
 
-// ViewChange is a replica's promise to vote in no view below View, with all that it knows to be prepared.
+// ViewChange is a replica's promise to vote in no view below View, with all that it knows to be prepared. What it shows is
+// signed, and attached is why it holds: the signed bytes alone tell what was left out.
 type ViewChange struct {
 	View         epoch.View
 	Start        epoch.Seq     // a stable checkpoint: what is at or below it needs no certificate
 	Header       crypto.Digest // of Start; zero at slot 0, which the genesis proves
 	Attestations []*Signed     // a quorum's, to exactly Header; attached
-	Prepared     []Certificate // above Start, one a slot, in ascending order; attached
+	Prepared     []Certificate // above Start, one a slot, in ascending order; their votes are attached
 }
 
 // Certificate shows that a batch was prepared at a slot in a view: the word of a quorum for it, its leader's PrePrepare
@@ -52,6 +53,7 @@ const (
 	domainSigned = "quorate/signed/1"
 	// MaxCertificates bounds a ViewChange: one a slot of the widest window.
 	MaxCertificates = 4096
+	voteSize        = 8 + 8 + crypto.DigestSize
 )
 
 // Digest names the message by its signed bytes.
@@ -71,26 +73,31 @@ func (s *Suspect) encode(w *Writer) {
 func (*Suspect) attach(*Writer) {}
 
 func (v *ViewChange) encode(w *Writer) {
+	v.encodeHead(w)
+	encodeAttached(v, w)
+}
+
+func (v *ViewChange) encodeHead(w *Writer) {
 	w.U64(uint64(v.View))
 	w.U64(uint64(v.Start))
 	w.Fixed(v.Header[:])
-	encodeAttached(v, w)
+	w.U32(uint32(len(v.Prepared)))
+	for _, c := range v.Prepared {
+		c.Vote.encode(w)
+	}
 }
 
 func (v *ViewChange) attach(w *Writer) {
 	WriteVotes(w, v.Attestations)
 	w.U32(uint32(len(v.Prepared)))
 	for _, c := range v.Prepared {
-		c.Vote.encode(w)
 		WriteVotes(w, c.Votes)
 	}
 }
 
 // Encode writes the body as a log keeps it, before it is signed.
 func (v *ViewChange) Encode(w *Writer) {
-	w.U64(uint64(v.View))
-	w.U64(uint64(v.Start))
-	w.Fixed(v.Header[:])
+	v.encodeHead(w)
 	v.attach(w)
 }
 
@@ -102,7 +109,11 @@ func ReadViewChange(r *Reader) *ViewChange {
 }
 
 func readViewChangeHead(r *Reader) *ViewChange {
-	return &ViewChange{View: epoch.View(r.U64()), Start: epoch.Seq(r.U64()), Header: r.Digest()}
+	v := &ViewChange{View: epoch.View(r.U64()), Start: epoch.Seq(r.U64()), Header: r.Digest()}
+	for range r.Count(MaxCertificates, voteSize) {
+		v.Prepared = append(v.Prepared, Certificate{Vote: readVote(r)})
+	}
+	return v
 }
 
 func readViewChange(r, at *Reader, attached []byte) *ViewChange {
@@ -114,11 +125,12 @@ func readViewChange(r, at *Reader, attached []byte) *ViewChange {
 
 func (v *ViewChange) readAttached(r *Reader) {
 	v.Attestations = ReadVotes(r)
-	for range r.Count(MaxCertificates, 8+8+crypto.DigestSize+4) {
-		v.Prepared = append(v.Prepared, Certificate{Vote: readVote(r), Votes: ReadVotes(r)})
-		if r.err != nil {
-			return
-		}
+	if n := r.Count(MaxCertificates, 4); n != len(v.Prepared) {
+		r.Fail(errCertificateVotes)
+		return
+	}
+	for i := range v.Prepared {
+		v.Prepared[i].Votes = ReadVotes(r)
 	}
 }
 
@@ -137,6 +149,8 @@ func (v *NewView) Encode(w *Writer) { v.encode(w) }
 
 // ReadNewView reads what Encode writes.
 func ReadNewView(r *Reader) *NewView { return readNewView(r) }
+
+var errCertificateVotes = errors.New("votes for another number of certificates than it shows")
 
 var errNames = errors.New("names not in order of distinct members")
 

@@ -185,6 +185,7 @@ func (p *Protocol) Receive(m *message.Signed) error {
 	case *message.Prepare:
 		return p.toView(b.View, m)
 	case *message.Commit:
+		p.besideViewChange(m, b)
 		if p.last != nil && b.View == p.last.view {
 			return p.last.Receive(m) // leaving stops voting, never learning
 		}
@@ -216,6 +217,9 @@ func (p *Protocol) toView(v epoch.View, m *message.Signed) error {
 
 // Overhear looks whether a message to a decided slot contradicts its author.
 func (p *Protocol) Overhear(m *message.Signed) {
+	if c, ok := m.Body.(*message.Commit); ok {
+		p.besideViewChange(m, c)
+	}
 	for _, in := range p.instances() {
 		in.Overhear(m)
 	}

@@ -67,6 +67,7 @@ func (p *Protocol) onViewChange(m *message.Signed, v *message.ViewChange) error 
 	if before != nil {
 		p.conflict(before, m)
 	}
+	p.besideCommits(m, v)
 	wanted := p.fill(m)
 	if m.Author == p.self && p.left != nil && same(v, p.left.ViewChange) {
 		p.own = m
@@ -312,6 +313,29 @@ func viewOf(m *message.Signed) epoch.View {
 		return b.View
 	default:
 		return 0
+	}
+}
+
+// besideCommits holds a ViewChange beside what its author has committed: it has to show all that.
+func (p *Protocol) besideCommits(m *message.Signed, v *message.ViewChange) {
+	for _, in := range p.instances() {
+		if in.view >= v.View {
+			continue
+		}
+		for seq := max(v.Start, in.stable) + 1; seq <= in.highest; seq++ {
+			if s := in.at(seq); s != nil {
+				if c := s.commits.Of(m.Author); c != nil {
+					p.conflict(c, m)
+				}
+			}
+		}
+	}
+}
+
+// besideViewChange holds a Commit that comes late beside what its author has shown as it left.
+func (p *Protocol) besideViewChange(m *message.Signed, c *message.Commit) {
+	if v := p.changes[m.Author-1]; v != nil && viewOf(v) > c.View {
+		p.conflict(v, m)
 	}
 }
 

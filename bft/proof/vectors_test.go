@@ -152,6 +152,10 @@ func messageVectors(t *testing.T) (vectors []vector) {
 		t.Fatal(err)
 	}
 	first, second = evidence.A, evidence.B
+	concealed, err := message.NewEvidence(say(2, &message.ViewChange{View: 4, Start: over.Seq - 1}), say(2, &message.Commit{Vote: over}))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		body  message.Body
 		input in
@@ -164,7 +168,8 @@ func messageVectors(t *testing.T) (vectors []vector) {
 		{&message.Commit{Vote: vote}, input},
 		{&message.Suspect{View: 3, Delivered: 6}, in{"view": "3", "delivered": "6"}},
 		{change, in{"view": "4", "start": num(h.Seq), "header_digest": h.Digest().String(), "attestations": signedPairs(change.Attestations),
-			"certificates": []in{{"view": "3", "seq": num(over.Seq), "batch_digest": over.Digest.String(), "votes": signedPairs(change.Prepared[0].Votes)}}}},
+			"prepared": []in{{"view": "3", "seq": num(over.Seq), "batch_digest": over.Digest.String()}},
+			"votes":    [][]in{signedPairs(change.Prepared[0].Votes)}}},
 		{&message.NewView{View: 4, ViewChanges: []message.Named{{Author: 1, Digest: b.Digest()}, {Author: 3, Digest: h.Digest()}}},
 			in{"view": "4", "view_changes": []in{{"author": "1", "digest": b.Digest().String()}, {"author": "3", "digest": h.Digest().String()}}}},
 		{attestation(h), in{"seq": num(h.Seq), "header_digest": h.Digest().String()}},
@@ -178,6 +183,8 @@ func messageVectors(t *testing.T) (vectors []vector) {
 			"time": num(b.Time), "transactions": []string{hexed(b.Requests[1].Bytes())}}},
 		{evidence, in{"a": hexed(first.Bytes), "a_signature": first.Signature.String(), "b": hexed(second.Bytes), "b_signature": second.Signature.String(),
 			"id": evidence.ID().String()}},
+		{concealed, in{"a": hexed(concealed.A.Bytes), "a_signature": concealed.A.Signature.String(), "b": hexed(concealed.B.Bytes),
+			"b_signature": concealed.B.Signature.String(), "id": concealed.ID().String()}},
 	} {
 		m := message.Sign(crypto.Ed25519(), keys[2], e, 2, c.body)
 		if !crypto.Ed25519().Verify(m.Claim(e)) {
@@ -195,6 +202,8 @@ func messageVectors(t *testing.T) (vectors []vector) {
 			name += ", by names"
 		} else if ok && p.Batch == nil {
 			name += ", settled"
+		} else if v, ok := c.body.(*message.Evidence); ok && v == concealed {
+			name += ", concealed"
 		}
 		vectors = append(vectors, vector{
 			Name: name, Input: whole,

@@ -12,8 +12,7 @@ const broken = (what, expected, got) => fails(6, `${what}: expected ${expected},
 // Primitives: put writes a value, get reads one with take, which yields that many bytes of the input.
 const uint = (n, least = 0, most = 2n ** (8n * BigInt(n)) - 1n) => ({ get: take => String(BigInt('0x' + take(n))),
   put: v => v >= least && v <= most ? BigInt(v).toString(16).padStart(2 * n, '0') : broken('number', `${least} to ${most}`, v) });
-const [u8, u16, u32, u64] = [1, 2, 4, 8].map(n => uint(n));
-const time = { put: v => u64.put(BigInt.asUintN(64, BigInt(v))), get: take => String(BigInt.asIntN(64, BigInt(u64.get(take)))) };
+const [u8, u16, u32, u64] = [1, 2, 4, 8].map(n => uint(n)), time = { put: v => u64.put(BigInt.asUintN(64, BigInt(v))), get: take => String(BigInt.asIntN(64, BigInt(u64.get(take)))) };
 const fixed = n => ({ put: v => /^[0-9a-f]*$/.test(v) && v.length === 2 * n ? v : broken('bytes', `${n} in hexadecimal`, v), get: take => take(n) });
 const [d16, d32, d64] = [16, 32, 64].map(fixed);
 const bytes = { put: v => u32.put(v.length / 2) + fixed(v.length / 2).put(v), get: take => take(Number(u32.get(take))) };
@@ -21,7 +20,7 @@ const optional = { put: v => v === undefined ? '00' : '01' + bytes.put(v), get: 
 const bit = { put: v => v ? '01' : '00', get: uint(1, 0, 1).get };
 const hex = (v, from = 'utf8') => Buffer.from(v, from).toString('hex'), text = { put: v => bytes.put(hex(v)) };
 const tag = v => ({ put: () => hex(v), get: take => same('tag', hex(v), take(v.length)) });
-const list = of => ({ put: (v, all = v ?? []) => u32.put(all.length) + all.map(of.put).join(''),
+const list = of => ({ put: v => u32.put(v?.length ?? 0) + (v ?? []).map(each => of.put(each)).join(''),
   get: take => { const all = []; for (let n = u32.get(take); n > 0; n--) all.push(of.get(take)); return all; } });
 const struct = fields => ({ put: v => Object.entries(fields).map(([name, of]) => of.put(v[name])).join(''),
   get: take => Object.fromEntries(Object.entries(fields).map(([name, of]) => [name, of.get(take)])) });
@@ -31,16 +30,16 @@ const header = struct({ epoch: d32, seq: u64, parent: d32, batch: d32, results: 
 const claim = struct({ tag: tag('quorate/tx\x01'), chain: d32, sender: d32, nonce: uint(8, 1), last: u64, operation: bytes });
 const batch = struct({ time, transactions: list(bytes) }), outcome = struct({ id: d32, status: u8, code: u16, seq: u64, result: bytes });
 const message = body => struct({ tag: tag('quorate/msg\x01'), chain: d32, epoch: d32, mode: u8, kind: u8, author: u32, ...body });
-const [vote, named] = [message({ view: u64, seq: u64, batch_digest: d32 }), message({ attached_digest: d32 })];
+const slot = { view: u64, seq: u64, batch_digest: d32 }, [vote, named] = [message(slot), message({ attached_digest: d32 })];
 const messages = { 1: vote, 2: vote, 3: vote, 4: message({ view: u64, delivered: u64 }), 16: message({ seq: u64, header_digest: d32 }),
-  5: message({ view: u64, start: u64, header_digest: d32, attached_digest: d32 }), 18: message({ from: u64, to: u64 }), 19: named, 22: named, 23: named,
+  5: message({ view: u64, start: u64, header_digest: d32, prepared: list(struct(slot)), attached_digest: d32 }), 18: message({ from: u64, to: u64 }), 19: named, 22: named, 23: named,
   6: message({ view: u64, view_changes: list(struct({ author: u32, digest: d32 })) }), 20: message({ head: u64, attached_digest: d32 }),
   17: message({ view: u64, installed: uint(1, 0, 1), delivered: u64, acknowledged: u64, stable: u64, progress: list(uint(1, 0, 3)) }),
   21: message({ seq: u64, batch_digest: d32, missing: list(u16) }) };
 const detached = struct({ signed: bytes, signature: d64 }), member = struct({ name: text, key: d32, peer_id: text, address: text, api: text, incarnation: d16 });
-const shown = struct({ view: u64, seq: u64, batch_digest: d32, votes: list(detached) }), forms = { '01': batch, '02': struct({ time, body_digests: list(d32) }), '03': struct({}) };
+const forms = { '01': batch, '02': struct({ time, body_digests: list(d32) }), '03': struct({}) };
 const attachments = { 1: { get: take => { const f = take(1); return { f, ...forms[f].get(take) }; }, put: v => v.f + forms[v.f].put(v) },
-  5: struct({ attestations: list(detached), certificates: list(shown) }), 19: struct({ blocks: list(bytes), checkpoint: bytes }),
+  5: struct({ attestations: list(detached), votes: list(list(detached)) }), 19: struct({ blocks: list(bytes), checkpoint: bytes }),
   20: struct({ transactions: list(bytes) }), 22: struct({ seq: u64, batch_digest: d32, time, transactions: list(bytes) }),
   23: struct({ a: bytes, a_signature: d64, b: bytes, b_signature: d64 }) };
 const parameters = struct(Object.fromEntries(('window checkpoint pipeline burst batch_requests batch_bytes request_bytes write_set_bytes ' +
@@ -142,9 +141,10 @@ const promises = { 1: ['view', 'seq'], 2: ['view', 'seq'], 3: ['view', 'seq'], 5
 function checkEvidence(g, all, id = genesisDigest(g)) { // two words of one member about one thing, of which a correct one says one
   for (const e of all) {
     const [a, b] = [e.a, e.b].map(w => (mustHold(`evidence ${e.id}: signature`, e.key, w.signed, w.signature), read(messages[parseInt(w.signed.slice(154, 156), 16)], w.signed)));
-    const of = m => [m.chain, m.epoch, m.mode, m.author, g.members[m.author - 1]?.key, m.kind, ...promises[m.kind].map(name => m[name])];
-    same(`evidence ${e.id}: member`, [id, id, modes[g.mode], e.member, e.key], of(a).slice(0, 5)), same(`evidence ${e.id}: one thing`, of(a), of(b));
-    e.a.signed !== e.b.signed || broken(`evidence ${e.id}`, 'two words', 'one');
+    for (const m of [a, b]) same(`evidence ${e.id}: member`, [id, id, modes[g.mode], e.member, e.key], [m.chain, m.epoch, m.mode, m.author, g.members[m.author - 1]?.key]);
+    const thing = m => [m.kind, ...promises[m.kind].map(name => m[name])], shown = b.prepared?.some(p => p.seq === a.seq && (p.view > BigInt(a.view) || p.view === a.view && p.batch_digest === a.batch_digest));
+    if (a.kind === '3' && b.kind === '5') shown || BigInt(b.view) <= a.view || b.start >= BigInt(a.seq) ? broken(`evidence ${e.id}`, 'a slot that is concealed', 'none') : 0; // committed
+    else same(`evidence ${e.id}: one thing`, thing(a), thing(b)), e.a.signed !== e.b.signed || broken(`evidence ${e.id}`, 'two words', 'one');
   }
   return `${all.length} pieces of evidence against ${[...new Set(all.map(e => `member ${e.member}`))].join(', ') || 'nobody'}: all hold`;
 }

@@ -21,6 +21,7 @@ type Counts struct {
 	CatchUps     int     // slots learned from another's block
 	Checkpoints  int     // that became stable, at each node
 	Isolations   int     // of a node from all others
+	Depositions  int     // of these, of the leader because it leads
 	OneWays      int     // links cut in one direction
 	Splits       int     // into two groups
 	Shapes       int     // networks that are but a ring, a star, a chain, or some of their links
@@ -89,6 +90,7 @@ func (c *Counts) fields() []field {
 		{"catch-ups", &c.CatchUps},
 		{"stable checkpoints", &c.Checkpoints},
 		{"isolations", &c.Isolations},
+		{"leaders cut off", &c.Depositions},
 		{"one-way cuts", &c.OneWays},
 		{"splits", &c.Splits},
 		{"networks of another shape", &c.Shapes},

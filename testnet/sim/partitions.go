@@ -25,9 +25,14 @@ func (w *World) setDead(links []*link, by int) {
 
 func (w *World) anyNode() *node { return w.nodes[w.ofFaults.IntN(len(w.nodes))] }
 
+// depose cuts the leader off from all others.
+func (w *World) depose() {
+	w.counts.Depositions++
+	w.isolate(w.nodes[w.epoch.Leader(w.view)-1])
+}
+
 // isolate cuts a node off from all others.
-func (w *World) isolate() {
-	n := w.anyNode()
+func (w *World) isolate(n *node) {
 	w.counts.Isolations++
 	w.tell(n, "is cut off")
 	w.cut(1500*milli, func(from, to *node) bool { return from == n || to == n })
