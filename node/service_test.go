@@ -132,14 +132,18 @@ func TestWhatTheDoorRefusesHasItsName(t *testing.T) {
 	wantReason(t, err, reason.BadParameters)
 }
 
+// A node that catches up, or has diverged, takes in nothing, and reads no more than writes: both are ordered.
+//
+// case L5; answering a read out of its own state turns it red.
 func TestANodeThatIsNotReadySaysSoAndWhy(t *testing.T) {
 	n := &fakeNode{committee: newCommittee(t), notReady: "12 slots behind"}
 	s := serve(t, n)
-	q := n.request(kv.Put([]byte("k"), nil))
 
-	_, err := submit(t, s, q.Bytes(), quoratev1.Wait_WAIT_COMMITTED)
-	if wantReason(t, err, reason.NotReady); !strings.Contains(err.Error(), "12 slots behind") {
-		t.Errorf("%v does not say why", err)
+	for _, operation := range [][]byte{kv.Put([]byte("k"), nil), kv.Get([]byte("k"))} {
+		_, err := submit(t, s, n.request(operation).Bytes(), quoratev1.Wait_WAIT_COMMITTED)
+		if wantReason(t, err, reason.NotReady); !strings.Contains(err.Error(), "12 slots behind") {
+			t.Errorf("%v does not say why", err)
+		}
 	}
 	if code, body := get(t, s, "/readyz"); code != 503 || !strings.Contains(body, "12 slots behind") {
 		t.Errorf("/readyz answers %d %s", code, body)

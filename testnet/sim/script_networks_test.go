@@ -149,6 +149,39 @@ func TestAWanderingPartitionStopsNobody(t *testing.T) {
 	s.converges()
 }
 
+// The first leader's links, or all links, are up for a second and down for a second, for two minutes: in every ten seconds something is
+// decided, and views change no more often than links do.
+//
+// case H5. A timeout that grows although something was delivered, or a view change that does not end within a second, turns it red.
+func TestFlappingLinksStopNobody(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		t.Run(map[bool]string{false: "the first leader's", true: "all"}[all], func(t *testing.T) {
+			s := newScript(t, 4)
+			leader := s.node(1)
+			s.network.lost = func(from, to *node, _ *message.Signed) bool {
+				return s.now/second%2 == 1 && (all || from == leader || to == leader)
+			}
+			const seconds = 120
+			least := s.audit.last()
+			for range seconds / 10 {
+				s.load(10*second, 50*milli, func() *node { return s.node(1 + s.ofFaults.IntN(4)) })
+				if now := s.audit.last(); now == least {
+					t.Errorf("nothing was decided in the ten seconds before %s", clock(s.now))
+				} else {
+					least = now
+				}
+			}
+			if s.counts.ViewChanges > seconds/2 {
+				t.Errorf("%d view changes in %d seconds", s.counts.ViewChanges, seconds)
+			}
+			t.Logf("%d slots, %d view changes", s.audit.last(), s.counts.ViewChanges)
+			s.network.lost = nil
+			s.askAgain()
+			s.converges()
+		})
+	}
+}
+
 // Far apart, over a network that loses a fifth: slow, and no reason to replace anybody.
 //
 // case G7. A timeout that does not follow what commits take turns it red.
