@@ -4,7 +4,7 @@ package api
 type Status struct {
 	Chain   string   `json:"chain"` // the genesis digest
 	Node    uint32   `json:"node"`
-	Role    string   `json:"role"` // member, or observer: it follows and has no vote
+	Role    string   `json:"role"` // leader, candidate or follower; or observer: it follows and has no vote
 	Mode    string   `json:"mode"`
 	Epoch   uint64   `json:"epoch,string"`
 	View    uint64   `json:"view,string"`

@@ -23,6 +23,7 @@ var (
 	errViewZero       = errors.New("view 0 is there from the beginning")
 	errStart          = errors.New("attestations of the genesis, which needs none")
 	errCertificates   = errors.New("certificates not in order of slots within the window, or of a view that is not over")
+	errAcceptances    = errors.New("votes not in order of slots within the window, or of a view that is not below")
 	errNothingSettled = errors.New("proposal without a batch in view 0, in which nothing is settled")
 )
 
@@ -35,6 +36,9 @@ func Check(m *message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
 		return ErrForeignEpoch
 	case !e.Has(m.Author):
 		return ErrNoMember
+	}
+	if err := m.Body.Kind().CheckMode(e.Mode); err != nil {
+		return err
 	}
 	requests, err := checkBody(m.Body, e)
 	if err != nil {
@@ -57,6 +61,10 @@ func Check(m *message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
 			return checkHave(b, e, s)
 		case *message.ViewChange:
 			return checkViewChange(b, e, s)
+		case *message.PaxosPromise:
+			return checkStart(b.Start, b.Header, b.Attestations, e, s)
+		case *message.PaxosLearn:
+			return proof.VerifyDecided(b.Vote, b.Accepted, e, s)
 		case *message.Evidence:
 			return checkEvidence(b, e, s)
 		}
@@ -86,6 +94,14 @@ func checkBody(b message.Body, e *epoch.Epoch) ([]*message.Request, error) {
 		return nil, checkViewChangeForm(b, e)
 	case *message.NewView:
 		return nil, checkNewView(b, e)
+	case *message.PaxosAccept:
+		return checkProposal(&b.PrePrepare, e)
+	case *message.PaxosAccepted:
+		return nil, checkSlot(b.Seq)
+	case *message.PaxosLearn:
+		return nil, checkSlot(b.Seq)
+	case *message.PaxosPromise:
+		return nil, checkPromiseForm(b, e)
 	case *message.Attestation:
 		return nil, checkSlot(b.Seq)
 	case *message.Want:
@@ -202,12 +218,39 @@ func checkViewChangeForm(v *message.ViewChange, e *epoch.Epoch) error {
 	return nil
 }
 
+// checkPromiseForm judges what needs no signature.
+func checkPromiseForm(p *message.PaxosPromise, e *epoch.Epoch) error {
+	if p.View == 0 {
+		return errViewZero
+	}
+	if p.Start == 0 && (len(p.Attestations) > 0 || p.Header != crypto.Digest{}) {
+		return errStart
+	}
+	last := p.Start
+	for _, v := range p.Accepted {
+		if v.Seq <= last || v.Seq-p.Start > epoch.Seq(e.Parameters.Window) || v.View >= p.View {
+			return errAcceptances
+		}
+		last = v.Seq
+	}
+	return nil
+}
+
+// checkStart judges the stable checkpoint that a member begins what it shows with.
+func checkStart(seq epoch.Seq, header crypto.Digest, attestations []*message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
+	if seq == 0 {
+		return nil
+	}
+	if err := proof.VerifyAttested(seq, header, attestations, e, s); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	return nil
+}
+
 // checkViewChange judges every certificate in it: one that does not hold makes the whole of it none.
 func checkViewChange(v *message.ViewChange, e *epoch.Epoch, s crypto.Scheme) error {
-	if v.Start > 0 {
-		if err := proof.VerifyAttested(v.Start, v.Header, v.Attestations, e, s); err != nil {
-			return fmt.Errorf("start: %w", err)
-		}
+	if err := checkStart(v.Start, v.Header, v.Attestations, e, s); err != nil {
+		return err
 	}
 	for i := range v.Prepared {
 		if err := proof.VerifyPrepared(&v.Prepared[i], e, s); err != nil {

@@ -19,15 +19,20 @@ type validity struct {
 	checked *proof.Checkpoint
 }
 
-func newValidity() *validity {
-	e := testGenesis(4, small()).Epoch()
+func newValidity(mode epoch.Mode) *validity {
+	g := testGenesis(4, small())
+	g.Mode = mode
+	e := g.Epoch()
 	qs := []*message.Request{
 		message.NewRequest(scheme, keys[0], e.Chain, 1, 100, []byte("a")),
 		message.NewRequest(scheme, keys[0], e.Chain, 2, 100, []byte("b")),
 	}
 	v := &validity{epoch: e, batch: message.NewBatch(2000, qs)}
 	h := proof.Header{Epoch: e.ID, Seq: 4, Batch: v.batch.Digest(), Time: 2000}
-	commit := &message.Commit{Vote: message.Vote{Seq: 4, Digest: v.batch.Digest()}}
+	var commit message.Body = &message.Commit{Vote: message.Vote{Seq: 4, Digest: v.batch.Digest()}}
+	if mode == epoch.Crash {
+		commit = &message.PaxosAccepted{Vote: message.Vote{Seq: 4, Digest: v.batch.Digest()}}
+	}
 	v.block = &proof.Block{Decision: proof.Decision{Header: h}, Batch: v.batch}
 	v.checked = &proof.Checkpoint{Header: h}
 	for _, id := range []epoch.ReplicaID{1, 2, 4} {
@@ -63,6 +68,23 @@ func (v *validity) bodies() []message.Body {
 	}
 }
 
+// paxosBodies are those that are said in crash mode alone.
+func (v *validity) paxosBodies() []message.Body {
+	vote := message.Vote{View: 2, Seq: 5, Digest: v.batch.Digest()}
+	return []message.Body{
+		&message.PaxosPrepare{View: 3},
+		&message.PaxosPromise{View: 3, Start: 4, Header: v.checked.Header.Digest(), Attestations: v.checked.Attestations, Accepted: []message.Vote{vote}},
+		message.NewPaxosAccept(vote, v.batch),
+		&message.PaxosAccept{PrePrepare: message.PrePrepare{Vote: vote, Outline: v.batch.Outline()}},
+		&message.PaxosAccept{PrePrepare: message.PrePrepare{Vote: vote}},
+		&message.PaxosAccepted{Vote: vote},
+		&message.PaxosLearn{Vote: vote, Accepted: []*message.Signed{
+			v.say(1, &message.PaxosAccepted{Vote: vote}), v.say(2, &message.PaxosAccepted{Vote: vote}), v.say(4, &message.PaxosAccepted{Vote: vote})}},
+		&message.Heartbeat{View: 3},
+		&message.Have{Blocks: [][]byte{proof.EncodeBlock(v.block)}},
+	}
+}
+
 func (v *validity) viewChange() *message.ViewChange {
 	vote := message.Vote{Seq: 5, Digest: v.batch.Digest()}
 	votes := []*message.Signed{v.say(1, &message.PrePrepare{Vote: vote, Batch: v.batch}), v.say(2, &message.Prepare{Vote: vote}), v.say(4, &message.Prepare{Vote: vote})}
@@ -82,9 +104,37 @@ func (v *validity) evidence() *message.Evidence {
 //
 // case B23; case D1; case D16; case I11; checking no signature for one kind turns its row red.
 func TestEveryKindIsDroppedWithoutItsSignature(t *testing.T) {
-	v := newValidity()
 	kinds := make(map[message.Kind]bool)
-	for _, b := range v.bodies() {
+	v := newValidity(epoch.Byzantine)
+	v.dropped(t, v.bodies(), kinds)
+	v = newValidity(epoch.Crash)
+	v.dropped(t, v.paxosBodies(), kinds)
+	for k := range message.Kind(255) {
+		if named := !strings.HasPrefix(k.String(), "kind "); named != kinds[k] {
+			t.Errorf("%s: named %v, tried %v", k, named, kinds[k])
+		}
+	}
+}
+
+// A message of one protocol is none of the other's.
+func TestKindsOfTheOtherModeAreDropped(t *testing.T) {
+	byzantine, crash := newValidity(epoch.Byzantine), newValidity(epoch.Crash)
+	for _, b := range crash.paxosBodies() {
+		if err := Check(byzantine.say(2, b), byzantine.epoch, scheme); b.Kind() < message.KindAttestation && err == nil {
+			t.Errorf("%s passes in byzantine mode", b.Kind())
+		}
+	}
+	for _, b := range byzantine.bodies() {
+		err := Check(crash.say(2, b), crash.epoch, scheme)
+		if own := b.Kind() < message.KindAttestation && b.Kind() != message.KindSuspect; own && err == nil {
+			t.Errorf("%s passes in crash mode", b.Kind())
+		}
+	}
+}
+
+// dropped tries each of these messages with all that makes it somebody else's.
+func (v *validity) dropped(t *testing.T, bodies []message.Body, kinds map[message.Kind]bool) {
+	for _, b := range bodies {
 		kinds[b.Kind()] = true
 		m := v.say(2, b)
 		if err := Check(m, v.epoch, scheme); err != nil {
@@ -110,23 +160,20 @@ func TestEveryKindIsDroppedWithoutItsSignature(t *testing.T) {
 			want error
 			sign func() *message.Signed
 		}{
-			"signed by another":  {ErrSignature, func() *message.Signed { return message.Sign(scheme, keys[3], v.epoch, 2, b) }},
-			"member 0":           {ErrNoMember, func() *message.Signed { return message.Sign(scheme, keys[2], v.epoch, 0, b) }},
-			"member 5 of 4":      {ErrNoMember, func() *message.Signed { return message.Sign(scheme, keys[5], v.epoch, 5, b) }},
-			"member 2^32-1":      {ErrNoMember, func() *message.Signed { return message.Sign(scheme, keys[5], v.epoch, 1<<32-1, b) }},
-			"of another chain":   {ErrForeignChain, func() *message.Signed { return v.elsewhere(b, func(e *epoch.Epoch) { e.Chain[0]++ }) }},
-			"of another epoch":   {ErrForeignEpoch, func() *message.Signed { return v.elsewhere(b, func(e *epoch.Epoch) { e.ID[0]++ }) }},
-			"of the other mode":  {ErrForeignEpoch, func() *message.Signed { return v.elsewhere(b, func(e *epoch.Epoch) { e.Mode = epoch.Crash }) }},
+			"signed by another": {ErrSignature, func() *message.Signed { return message.Sign(scheme, keys[3], v.epoch, 2, b) }},
+			"member 0":          {ErrNoMember, func() *message.Signed { return message.Sign(scheme, keys[2], v.epoch, 0, b) }},
+			"member 5 of 4":     {ErrNoMember, func() *message.Signed { return message.Sign(scheme, keys[5], v.epoch, 5, b) }},
+			"member 2^32-1":     {ErrNoMember, func() *message.Signed { return message.Sign(scheme, keys[5], v.epoch, 1<<32-1, b) }},
+			"of another chain":  {ErrForeignChain, func() *message.Signed { return v.elsewhere(b, func(e *epoch.Epoch) { e.Chain[0]++ }) }},
+			"of another epoch":  {ErrForeignEpoch, func() *message.Signed { return v.elsewhere(b, func(e *epoch.Epoch) { e.ID[0]++ }) }},
+			"of the other mode": {ErrForeignEpoch, func() *message.Signed {
+				return v.elsewhere(b, func(e *epoch.Epoch) { e.Mode = epoch.Byzantine + epoch.Crash - e.Mode })
+			}},
 			"of an unknown mode": {ErrForeignEpoch, func() *message.Signed { return v.elsewhere(b, func(e *epoch.Epoch) { e.Mode = 9 }) }},
 		} {
 			if err := Check(c.sign(), v.epoch, scheme); !errors.Is(err, c.want) {
 				t.Errorf("%s %s: got %v, want %v", b.Kind(), name, err, c.want)
 			}
-		}
-	}
-	for k := range message.Kind(255) {
-		if named := !strings.HasPrefix(k.String(), "kind "); named != kinds[k] {
-			t.Errorf("%s: named %v, tried %v", k, named, kinds[k])
 		}
 	}
 }
@@ -152,7 +199,7 @@ func resigned(t *testing.T, q *message.Request) *message.Request {
 //
 // case A9; case N13; case D16; leaving a comparison out of checkBatch or checkForm turns its row red.
 func TestBatchesThatNobodyMayVoteForAreRefused(t *testing.T) {
-	v := newValidity()
+	v := newValidity(epoch.Byzantine)
 	chain, p := v.epoch.Chain, v.epoch.Parameters
 	q := func(nonce uint64, operation int) *message.Request {
 		return message.NewRequest(scheme, keys[0], chain, nonce, 1, make([]byte, operation))
@@ -212,7 +259,7 @@ func TestBatchesThatNobodyMayVoteForAreRefused(t *testing.T) {
 //
 // case B9; case E9; case N13; passing a Have without Verify turns it red.
 func TestWhatIsInsideIsCheckedToo(t *testing.T) {
-	v := newValidity()
+	v := newValidity(epoch.Byzantine)
 	forged := resigned(t, v.batch.Requests[1])
 	spoilt := *v.block
 	spoilt.Certificate = append([]*message.Signed(nil), v.block.Certificate...)
@@ -255,7 +302,7 @@ func TestWhatIsInsideIsCheckedToo(t *testing.T) {
 //
 // case D7; case D16; indexing verdicts by claim instead of request turns it red.
 func TestRequestsAreJudgedOneByOne(t *testing.T) {
-	v := newValidity()
+	v := newValidity(epoch.Byzantine)
 	good := v.batch.Requests[0]
 	foreign := message.NewRequest(scheme, keys[0], crypto.Hash("test/other"), 1, 1, nil)
 	large := message.NewRequest(scheme, keys[0], v.epoch.Chain, 1, 1, make([]byte, 64<<10))
@@ -267,5 +314,40 @@ func TestRequestsAreJudgedOneByOne(t *testing.T) {
 	}
 	if got := CheckRequests(nil, v.epoch, scheme); len(got) != 0 {
 		t.Errorf("of none: %v", got)
+	}
+}
+
+// A promise and a proof are valid whole or not at all.
+//
+// case I6 I11; letting any of these pass turns its row red.
+func TestPaxosCertificatesAreValidWholeOrNotAtAll(t *testing.T) {
+	v := newValidity(epoch.Crash)
+	vote := message.Vote{View: 2, Seq: 5, Digest: v.batch.Digest()}
+	accepted := func(id epoch.ReplicaID, of message.Vote) *message.Signed {
+		return v.say(id, &message.PaxosAccepted{Vote: of})
+	}
+	other := vote
+	other.View = 1
+	start := func(p *message.PaxosPromise) *message.PaxosPromise {
+		p.Start, p.Header, p.Attestations = 4, v.checked.Header.Digest(), v.checked.Attestations
+		return p
+	}
+	for what, b := range map[string]message.Body{
+		"a proof by two of four":        &message.PaxosLearn{Vote: vote, Accepted: []*message.Signed{accepted(1, vote), accepted(2, vote)}},
+		"a proof by one, three times":   &message.PaxosLearn{Vote: vote, Accepted: []*message.Signed{accepted(1, vote), accepted(1, vote), accepted(1, vote)}},
+		"a proof with another view":     &message.PaxosLearn{Vote: vote, Accepted: []*message.Signed{accepted(1, vote), accepted(2, vote), accepted(3, other)}},
+		"a promise of view 0":           &message.PaxosPromise{},
+		"a promise with a false start":  &message.PaxosPromise{View: 3, Start: 4, Header: crypto.Digest{1}, Attestations: v.checked.Attestations},
+		"a promise with half a start":   &message.PaxosPromise{View: 3, Start: 4, Header: v.checked.Header.Digest(), Attestations: v.checked.Attestations[:1]},
+		"an acceptance below the start": start(&message.PaxosPromise{View: 3, Accepted: []message.Vote{{View: 2, Seq: 4}}}),
+		"an acceptance of its own view": start(&message.PaxosPromise{View: 2, Accepted: []message.Vote{vote}}),
+		"an acceptance beyond a window": start(&message.PaxosPromise{View: 3, Accepted: []message.Vote{{View: 2, Seq: 5 + epoch.Seq(v.epoch.Parameters.Window)}}}),
+		"two acceptances of one slot":   start(&message.PaxosPromise{View: 3, Accepted: []message.Vote{vote, vote}}),
+		"a wish at the genesis":         &message.PaxosAccepted{},
+		"a wish for nothing in view 0":  &message.PaxosAccept{PrePrepare: message.PrePrepare{Vote: message.Vote{Seq: 5}}},
+	} {
+		if err := Check(v.say(2, b), v.epoch, scheme); err == nil {
+			t.Errorf("%s passes", what)
+		}
 	}
 }

@@ -78,7 +78,11 @@ type node struct {
 }
 
 func newCluster(t *testing.T, n int, p epoch.Parameters) *cluster {
-	g := testGenesis(n, p)
+	return newClusterOf(t, testGenesis(n, p))
+}
+
+func newClusterOf(t *testing.T, g *proof.Genesis) *cluster {
+	n := len(g.Members)
 	c := &cluster{t: t, genesis: g, epoch: g.Epoch(), now: 5000}
 	if err := g.Validate(); err != nil {
 		t.Fatal(err)

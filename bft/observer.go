@@ -58,6 +58,7 @@ func (o *observer) Open() epoch.Seq             { return o.open }
 func (o *observer) View() epoch.View            { return o.view }
 func (o *observer) Voting() bool                { return true } // no NewView is owed to it
 func (o *observer) Leader() epoch.ReplicaID     { return o.epoch.Leader(o.view) }
+func (o *observer) Role() ordering.Role         { return ordering.Follower }
 func (o *observer) Facts() []ordering.Record    { return nil }
 func (o *observer) Promises() []ordering.Record { return nil }
 func (o *observer) Take() ordering.Output       { return ordering.Output{} }

@@ -27,11 +27,12 @@ type Replica struct {
 	peers    []epoch.ReplicaID // all members but this one
 	order    ordering.Protocol
 	pool     *pool
-	ticks    uint64 // since the start
-	now      int64  // wall clock in ms, as of the last Tick; 0 before the first
-	halted   bool   // a quorum has executed something else: nothing is said any more
-	observes bool   // its log is not the one that the epoch names: it follows, and promises nothing
-	bundle   bundle // requests on their way into the gossip
+	ticks    uint64     // since the start
+	now      int64      // wall clock in ms, as of the last Tick; 0 before the first
+	entered  epoch.View // the last one it has voted in
+	halted   bool       // a quorum has executed something else: nothing is said any more
+	observes bool       // its log is not the one that the epoch names: it follows, and promises nothing
+	bundle   bundle     // requests on their way into the gossip
 	gather   gatherings
 	catchup  catchup
 	mend     mending
@@ -80,6 +81,10 @@ func (r *Replica) advance() {
 	for {
 		out := r.order.Take()
 		r.noteBound(out.Persist)
+		if v := r.order.View(); v != r.entered && r.order.Voting() && !r.observes {
+			r.entered = v
+			r.note(EnteredView{v, r.order.Leader()})
+		}
 		r.out.Persist = append(r.out.Persist, out.Persist...)
 		r.out.Send = append(r.out.Send, out.Send...)
 		if out.Moved {
@@ -111,8 +116,8 @@ func (r *Replica) noteBound(records []ordering.Record) {
 			r.note(BoundTo{rec.Vote, message.Prepared})
 		case *ordering.Left:
 			r.note(LeftView{rec.ViewChange.View})
-		case *ordering.Installed:
-			r.note(EnteredView{rec.NewView.View, r.epoch.Leader(rec.NewView.View)})
+		case *ordering.Promised:
+			r.note(LeftView{rec.Promise.View})
 		}
 	}
 }
@@ -137,7 +142,13 @@ func (r *Replica) onReceived(m *message.Signed) error {
 		return r.onVote(m, b.Seq)
 	case *message.Commit:
 		return r.onVote(m, b.Seq)
-	case *message.Suspect, *message.ViewChange, *message.NewView:
+	case *message.PaxosAccept:
+		return r.onVote(m, b.Seq)
+	case *message.PaxosAccepted:
+		return r.onVote(m, b.Seq)
+	case *message.PaxosLearn:
+		return r.onVote(m, b.Seq)
+	case *message.Suspect, *message.ViewChange, *message.NewView, *message.PaxosPrepare, *message.PaxosPromise, *message.Heartbeat:
 		return r.order.Receive(m)
 	case *message.Attestation:
 		return r.onAttestation(m, b)
@@ -235,9 +246,7 @@ func (r *Replica) movedOn(settled []*message.Batch) {
 	r.tell([]epoch.ReplicaID{r.order.Leader()}, r.pool.overdue(r.ticks, 0, bundleBytes))
 }
 
-// send says b to all members, this replica included.
-func (r *Replica) send(b message.Body) { r.sendTo(nil, b) }
-
+// sendTo says b to these members; to nobody in particular: to all, this replica included.
 func (r *Replica) sendTo(to []epoch.ReplicaID, b message.Body) {
 	r.out.Send = append(r.out.Send, message.Outgoing{Body: b, To: to, Epoch: r.epoch.ID})
 }
@@ -289,6 +298,9 @@ func (r *Replica) Leader() epoch.ReplicaID { return r.order.Leader() }
 
 // View is the view this replica votes in.
 func (r *Replica) View() epoch.View { return r.order.View() }
+
+// Role is what this replica is in that view.
+func (r *Replica) Role() ordering.Role { return r.order.Role() }
 
 // Epoch is the epoch this replica takes part in.
 func (r *Replica) Epoch() *epoch.Epoch { return r.epoch }

@@ -7,7 +7,6 @@ import (
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/ordering"
-	"github.com/quorate/quorate/bft/pbft"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 )
@@ -32,8 +31,7 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	var facts []ordering.Record
 	var entered *epoch.Epoch
 	var held []*message.Evidence
-	var left *ordering.Left
-	var installed *ordering.Installed
+	var promises []ordering.Record
 	view := epoch.View(0)
 	batches := make(map[crypto.Digest]*message.Batch)
 	for _, rec := range past {
@@ -58,11 +56,14 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 		case *ordering.Accepted, *ordering.Prepared:
 			facts = append(facts, rec)
 		case *ordering.Left:
-			left = rec
+			promises = append(promises, rec)
 			view = max(view, rec.ViewChange.View)
 		case *ordering.Installed:
-			installed = rec
+			promises = append(promises, rec)
 			view = max(view, rec.NewView.View)
+		case *ordering.Promised:
+			promises = append(promises, rec)
+			view = max(view, rec.Promise.View)
 		case *ordering.Evidence:
 			held = append(held, rec.Evidence)
 		case *ordering.Decided:
@@ -73,9 +74,7 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	if err := r.checkIdentity(entered); err != nil {
 		return nil, Effects{}, err
 	}
-	if err := r.begin(view, pbft.Start{Left: left, Installed: installed, Facts: facts, Batches: batches}); err != nil {
-		return nil, Effects{}, err
-	}
+	r.begin(view, ordering.Start{Restarted: entered != nil, Promises: promises, Facts: facts, Batches: batches})
 	if !r.observes {
 		r.takeUp(facts, batches)
 	}
@@ -141,7 +140,7 @@ func sameEpoch(a, b *epoch.Epoch) bool {
 	return bytes.Equal(x.Bytes(), y.Bytes())
 }
 
-func (r *Replica) begin(view epoch.View, s pbft.Start) (err error) {
+func (r *Replica) begin(view epoch.View, s ordering.Start) {
 	n := r.epoch.N()
 	p := r.epoch.Parameters
 	r.pool = newPool(n)
@@ -158,11 +157,13 @@ func (r *Replica) begin(view epoch.View, s pbft.Start) (err error) {
 	}
 	if r.observes {
 		r.order = &observer{epoch: r.epoch, view: view, views: make([]epoch.View, n), open: r.delivered}
-		return nil
+		return
 	}
 	s.Self, s.Epoch, s.Stable, s.Delivered = r.self, r.epoch, r.attest.stable, r.head.Seq
-	r.order, err = newProtocol(s)
-	return err
+	r.order = newProtocol(s)
+	if r.entered = r.order.View(); !r.order.Voting() && r.entered > 0 {
+		r.entered-- // it is yet to vote there
+	}
 }
 
 // attestFromLog attests again whatever the log proves to have been executed above the stable checkpoint.

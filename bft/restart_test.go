@@ -263,14 +263,3 @@ func TestLogOfAnotherGenesisIsRefused(t *testing.T) {
 		}
 	}
 }
-
-// A mode that this version cannot run is refused, not run into.
-func TestModeThatCannotRunIsRefused(t *testing.T) {
-	c := newCluster(t, 4, small())
-	crash := *c.genesis
-	crash.Mode = epoch.Crash
-
-	if _, _, err := New(Config{Self: 1, Genesis: &crash}, c.node(1).past[:1]); err == nil {
-		t.Error("crash mode passes")
-	}
-}

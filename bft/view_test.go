@@ -331,7 +331,7 @@ func TestAViewBeginsOnce(t *testing.T) {
 //
 // case B3 case B8 case B9; letting any of these pass turns its row red.
 func TestViewChangesAreValidWholeOrNotAtAll(t *testing.T) {
-	v := newValidity()
+	v := newValidity(epoch.Byzantine)
 	good := v.viewChange()
 	for name, spoil := range map[string]func(c *message.ViewChange, p *message.Certificate){
 		"view 0":               func(c *message.ViewChange, _ *message.Certificate) { c.View = 0 },

@@ -131,7 +131,7 @@ func (c *Client) verifiedReceipt(id crypto.Digest, in *quoratev1.Receipt) (*proo
 	if r.Result.ID != id {
 		return nil, errOther
 	}
-	if err := r.Verify(c.epoch, c.scheme, c.epoch.Quorum()); err != nil {
+	if err := r.Verify(c.epoch, c.scheme, c.epoch.Acknowledgers()); err != nil {
 		return nil, err
 	}
 	return r, nil

@@ -81,6 +81,18 @@ func placeOf(b message.Body) (epoch.View, epoch.Seq) {
 		return b.View, b.Seq
 	case *message.Commit:
 		return b.View, b.Seq
+	case *message.PaxosPrepare:
+		return b.View, 0
+	case *message.PaxosPromise:
+		return b.View, b.Start
+	case *message.PaxosAccept:
+		return b.View, b.Seq
+	case *message.PaxosAccepted:
+		return b.View, b.Seq
+	case *message.PaxosLearn:
+		return b.View, b.Seq
+	case *message.Heartbeat:
+		return b.View, 0
 	case *message.Attestation:
 		return 0, b.Seq
 	case *message.Status:

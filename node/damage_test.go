@@ -97,7 +97,7 @@ func TestDamagedTransactionsAreFetchedFromOthers(t *testing.T) {
 		}
 	}
 	w.submit(3, w.request(kv.Put([]byte("key"), []byte("and on"))))
-	if s := w.same(1, 2, 3, 4); w.nodes[2].Status().Role != MemberRole {
+	if s := w.same(1, 2, 3, 4); w.nodes[2].Status().Role == ObserverRole {
 		t.Errorf("at slot %d it is a %s", s.Seq, w.nodes[2].Status().Role)
 	}
 }

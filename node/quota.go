@@ -33,6 +33,9 @@ const (
 	// whoever lacks them, five times in a second at most.
 	suspectRate = 20
 	newViewRate = 10
+	// A heartbeat is sent every 50 ms. A promise follows upon a prepare, and both are sent again as long as a Status asks for them.
+	heartbeatRate = 40
+	prepareRate   = 40
 	// A Fetch is for a batch of over 16 KiB, of which no disk takes more.
 	fetchRate = 1000
 	// A Bundle goes to the leader for each lot of transactions that a verifier has checked, and into the gossip every tick
@@ -82,12 +85,20 @@ func limits(p epoch.Parameters) map[message.Kind]limit {
 		message.KindViewChange:  {size: p2p.MaxBulkFrame, frames: newViewRate * epoch.MaxMembers, bytes: proposalBytes},
 		message.KindNewView:     {size: smallMessage, frames: newViewRate},
 		message.KindAttestation: votes,
-		message.KindStatus:      {size: smallMessage, frames: statusRate},
-		message.KindWant:        {size: smallMessage, frames: wantRate},
-		message.KindHave:        {size: p2p.MaxBulkFrame, frames: unaskedRate, answers: message.KindWant},
-		message.KindBundle:      {size: p2p.MaxBulkFrame, frames: bundleRate, bytes: bundleBytes},
-		message.KindFetch:       {size: smallMessage, frames: fetchRate},
-		message.KindBodies:      {size: batch, answers: message.KindFetch},
+
+		message.KindPaxosPrepare:  {size: smallMessage, frames: prepareRate},
+		message.KindPaxosPromise:  {size: p2p.MaxBulkFrame, frames: prepareRate},
+		message.KindPaxosAccept:   {size: batch, frames: votes.frames, bytes: proposalBytes},
+		message.KindPaxosAccepted: votes,
+		message.KindPaxosLearn:    {size: smallMessage + epoch.MaxMembers*smallMessage, frames: votes.frames},
+		message.KindHeartbeat:     {size: smallMessage, frames: heartbeatRate},
+
+		message.KindStatus: {size: smallMessage, frames: statusRate},
+		message.KindWant:   {size: smallMessage, frames: wantRate},
+		message.KindHave:   {size: p2p.MaxBulkFrame, frames: unaskedRate, answers: message.KindWant},
+		message.KindBundle: {size: p2p.MaxBulkFrame, frames: bundleRate, bytes: bundleBytes},
+		message.KindFetch:  {size: smallMessage, frames: fetchRate},
+		message.KindBodies: {size: batch, answers: message.KindFetch},
 	}
 }
 

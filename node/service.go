@@ -58,10 +58,10 @@ type Decision struct {
 type Role string
 
 const (
-	// MemberRole takes part: it votes.
-	MemberRole Role = "member"
-	// ObserverRole follows and serves, and has no vote.
-	ObserverRole Role = "observer"
+	LeaderRole    Role = "leader"    // proposes what is ordered; in PBFT the primary
+	CandidateRole Role = "candidate" // would lead, and has not begun
+	FollowerRole  Role = "follower"  // votes for what the leader wants; in PBFT a backup
+	ObserverRole  Role = "observer"  // follows and serves, and has no vote
 )
 
 // Status is one moment of a node.

@@ -229,7 +229,7 @@ func (n *fakeNode) Status() Status {
 	r := n.hosts[0].Replica()
 	head := r.Head()
 	return Status{
-		Chain: n.genesis.Digest(), Node: 1, Role: MemberRole, Mode: epoch.Byzantine, Leader: 1, Seq: head.Seq, Header: head.Digest(),
+		Chain: n.genesis.Digest(), Node: 1, Role: LeaderRole, Mode: epoch.Byzantine, Leader: 1, Seq: head.Seq, Header: head.Digest(),
 		State: head.State, Members: n.genesis.Members, Peers: 3, Ready: ready, Why: why, Version: "v0.0.0-test",
 		PoolTransactions: 5, PoolBytes: 500,
 	}

@@ -39,6 +39,8 @@ var kinds = [...]message.Kind{
 	message.KindSuspect, message.KindViewChange, message.KindNewView, message.KindAttestation,
 	message.KindStatus, message.KindWant, message.KindHave, message.KindBundle,
 	message.KindFetch, message.KindBodies, message.KindEvidence,
+	message.KindPaxosPrepare, message.KindPaxosPromise, message.KindPaxosAccept, message.KindPaxosAccepted, message.KindPaxosLearn,
+	message.KindHeartbeat,
 }
 
 // newMetrics makes a node's numbers. Status is asked once for each scrape, so that its numbers are of one moment;

@@ -36,7 +36,7 @@ func (n *Node) publish() {
 	s := &snapshot{
 		moved: head.Seq,
 		Status: Status{
-			Chain: e.Chain, Node: n.cfg.Self, Role: MemberRole, Mode: e.Mode, Epoch: e.Number, View: r.View(), Leader: r.Leader(),
+			Chain: e.Chain, Node: n.cfg.Self, Role: Role(r.Role().String()), Mode: e.Mode, Epoch: e.Number, View: r.View(), Leader: r.Leader(),
 			Seq: head.Seq, Stable: r.Stable().Header.Seq, Header: head.Digest(), State: head.State,
 			Members: e.Members, Version: n.cfg.Version,
 		},

@@ -77,6 +77,10 @@ func (t *trace) heard(m *message.Signed, last epoch.Seq, now int64) {
 		t.voted(stepPrepare, m.Author, b.Vote, last, now)
 	case *message.Commit:
 		t.voted(stepCommit, m.Author, b.Vote, last, now)
+	case *message.PaxosAccept:
+		t.voted(stepProposal, m.Author, b.Vote, last, now)
+	case *message.PaxosAccepted:
+		t.voted(stepCommit, m.Author, b.Vote, last, now) // the votes that decide
 	case *message.Attestation:
 		t.mu.Lock()
 		defer t.mu.Unlock()

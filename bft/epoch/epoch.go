@@ -118,6 +118,9 @@ func (e *Epoch) Quorum() int { return Quorum(e.Mode, e.N()) }
 // Witnesses is how many members it takes for one of them to be correct.
 func (e *Epoch) Witnesses() int { return Witnesses(e.Mode, e.N()) }
 
+// Acknowledgers is how many members must have executed something for its result to survive.
+func (e *Epoch) Acknowledgers() int { return Acknowledgers(e.Mode, e.N()) }
+
 // Leader is the member whose turn it is in a view.
 func (e *Epoch) Leader(v View) ReplicaID { return ReplicaID(uint64(v)%uint64(e.N())) + 1 }
 

@@ -26,3 +26,13 @@ func Witnesses(mode Mode, n int) int {
 	}
 	return Faulty(mode, n) + 1
 }
+
+// Acknowledgers is how many of n members must have executed something for its result to survive whatever the mode bears.
+// Byzantine: a quorum, so that any other contains a correct one of them. Crash: one. What it has executed is accepted by a majority, and comes
+// to the same again.
+func Acknowledgers(mode Mode, n int) int {
+	if mode == Crash {
+		return 1
+	}
+	return Quorum(mode, n)
+}

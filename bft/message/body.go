@@ -12,12 +12,20 @@ import (
 type Kind uint8
 
 const (
-	KindPrePrepare  Kind = 1
-	KindPrepare     Kind = 2
-	KindCommit      Kind = 3
-	KindSuspect     Kind = 4
-	KindViewChange  Kind = 5
-	KindNewView     Kind = 6
+	KindPrePrepare Kind = 1
+	KindPrepare    Kind = 2
+	KindCommit     Kind = 3
+	KindSuspect    Kind = 4
+	KindViewChange Kind = 5
+	KindNewView    Kind = 6
+
+	KindPaxosPrepare  Kind = 7
+	KindPaxosPromise  Kind = 8
+	KindPaxosAccept   Kind = 9
+	KindPaxosAccepted Kind = 10
+	KindPaxosLearn    Kind = 11
+	KindHeartbeat     Kind = 12
+
 	KindAttestation Kind = 16
 	KindStatus      Kind = 17
 	KindWant        Kind = 18
@@ -43,6 +51,18 @@ func (k Kind) String() string {
 		return "view-change"
 	case KindNewView:
 		return "new-view"
+	case KindPaxosPrepare:
+		return "paxos-prepare"
+	case KindPaxosPromise:
+		return "paxos-promise"
+	case KindPaxosAccept:
+		return "paxos-accept"
+	case KindPaxosAccepted:
+		return "paxos-accepted"
+	case KindPaxosLearn:
+		return "paxos-learn"
+	case KindHeartbeat:
+		return "heartbeat"
 	case KindAttestation:
 		return "attestation"
 	case KindStatus:
@@ -316,6 +336,18 @@ func readBody(k Kind, r *Reader, attached []byte) Body {
 	switch k {
 	case KindPrePrepare:
 		b = readPrePrepare(r, at)
+	case KindPaxosAccept:
+		b = &PaxosAccept{*readPrePrepare(r, at)}
+	case KindPaxosPrepare:
+		b = &PaxosPrepare{View: epoch.View(r.U64())}
+	case KindPaxosPromise:
+		b = readPaxosPromise(r, at, attached)
+	case KindPaxosAccepted:
+		b = &PaxosAccepted{readVote(r)}
+	case KindPaxosLearn:
+		b = readPaxosLearn(r, at, attached)
+	case KindHeartbeat:
+		b = &Heartbeat{View: epoch.View(r.U64())}
 	case KindPrepare:
 		b = &Prepare{readVote(r)}
 	case KindCommit:

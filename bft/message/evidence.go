@@ -14,6 +14,8 @@ import (
 //
 //	pre-prepare, prepare, commit   the same view and slot, and another digest
 //	view-change, new-view          the same view, and other content
+//	paxos-accept, paxos-accepted   the same view and slot, and another digest
+//	paxos-promise                  the same view, and other content
 //	attestation                    the same slot, and another header
 //
 // and one pair of two kinds: a commit, and a view-change to a later view that starts below its slot and does not show it.
@@ -47,6 +49,13 @@ func (m *Signed) Promise() (p Promise, digest crypto.Digest, ok bool) {
 		p.View = b.View
 		return p, m.Digest(), true
 	case *NewView:
+		p.View = b.View
+		return p, m.Digest(), true
+	case *PaxosAccept:
+		return vote(b.Vote)
+	case *PaxosAccepted:
+		return vote(b.Vote)
+	case *PaxosPromise:
 		p.View = b.View
 		return p, m.Digest(), true
 	case *Attestation:
@@ -107,6 +116,10 @@ func (m *Signed) detached() *Signed {
 	switch b := m.Body.(type) {
 	case *PrePrepare:
 		out.Body = &PrePrepare{Vote: b.Vote}
+	case *PaxosAccept:
+		out.Body = &PaxosAccept{PrePrepare{Vote: b.Vote}}
+	case *PaxosPromise:
+		out.Body = &PaxosPromise{View: b.View, Start: b.Start, Header: b.Header, Accepted: b.Accepted}
 	case *ViewChange:
 		v := &ViewChange{View: b.View, Start: b.Start, Header: b.Header}
 		for _, c := range b.Prepared {

@@ -20,7 +20,8 @@ const (
 	signedHead = len(signedTag) + 1 + 32 + 32 + 1 + 1 + 4
 )
 
-// Bounds of a message on the wire, in bytes. The signed part is small by construction, but for a ViewChange, which lists what it shows.
+// Bounds of a message on the wire, in bytes. The signed part is small by construction, but for a ViewChange or a promise,
+// which lists what it shows.
 const (
 	MaxSignedBytes   = 1 << 10
 	MaxAttachedBytes = 4 << 20
@@ -87,7 +88,7 @@ func (m *Signed) EncodeDetached(w *Writer) {
 const MinDetached = 4 + signedHead + crypto.SignatureSize
 
 // ReadDetached reads what EncodeDetached writes: a message whose signed part is all there is, or a PrePrepare, whose
-// Batch is then nil, or a ViewChange, whose certificates then have no votes.
+// Batch is then nil, or a ViewChange, whose certificates then have no votes; the same in Paxos.
 func ReadDetached(r *Reader) *Signed {
 	m := &Signed{Bytes: r.String(maxSignedViewChange)}
 	r.Fixed(m.Signature[:])
@@ -98,11 +99,17 @@ func ReadDetached(r *Reader) *Signed {
 		switch k {
 		case KindPrePrepare:
 			return &PrePrepare{Vote: readVote(in)}
+		case KindPaxosAccept:
+			return &PaxosAccept{PrePrepare{Vote: readVote(in)}}
+		case KindPaxosPromise:
+			p := readPaxosPromiseHead(in)
+			in.Digest() // of what is not there
+			return p
 		case KindViewChange:
 			v := readViewChangeHead(in)
 			in.Digest() // of what is not there
 			return v
-		case KindHave, KindBundle, KindBodies, KindEvidence:
+		case KindHave, KindBundle, KindBodies, KindEvidence, KindPaxosLearn:
 			in.Fail(errDetached)
 			return nil
 		default:
@@ -173,7 +180,7 @@ func (m *Signed) read(body func(Kind, *Reader) Body) error {
 	m.Mode = epoch.Mode(in.U8())
 	kind := Kind(in.U8())
 	m.Author = epoch.ReplicaID(in.U32())
-	if kind != KindViewChange && len(m.Bytes) > MaxSignedBytes {
+	if kind != KindViewChange && kind != KindPaxosPromise && len(m.Bytes) > MaxSignedBytes {
 		in.Fail(fmt.Errorf("%d signed bytes, at most %d", len(m.Bytes), MaxSignedBytes))
 	}
 	if in.err == nil {

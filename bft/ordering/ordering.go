@@ -54,12 +54,46 @@ type Protocol interface {
 	Voting() bool
 	// Leader is who may propose in that view.
 	Leader() epoch.ReplicaID
+	// Role is what this replica is in that view.
+	Role() Role
 	// Facts are those that a Base record must repeat: all that is live above the stable checkpoint.
 	Facts() []Record
 	// Promises are those without a sequence number, which stand behind every Base again.
 	Promises() []Record
 	// Take is all that was asked for since the last Take.
 	Take() Output
+}
+
+// Start is what a Protocol begins with.
+type Start struct {
+	Self      epoch.ReplicaID
+	Epoch     *epoch.Epoch
+	Stable    *proof.Checkpoint
+	Delivered epoch.Seq
+	Restarted bool                             // this log has been voted from before
+	Promises  []Record                         // from the log, in order: the newest of each kind counts
+	Facts     []Record                         // from the log: what this replica has bound itself to
+	Batches   map[crypto.Digest]*message.Batch // that Facts name, of slots above Delivered; what is missing is asked for
+}
+
+// Role is what a replica is in the view that it is at.
+type Role uint8
+
+const (
+	Follower  Role = iota // it votes for what the leader wants; in PBFT a backup
+	Candidate             // it would lead, and has not begun
+	Leader                // in PBFT the primary
+)
+
+func (r Role) String() string {
+	switch r {
+	case Candidate:
+		return "candidate"
+	case Leader:
+		return "leader"
+	default:
+		return "follower"
+	}
 }
 
 // Owed is what waits for the leader: not while the next decided slot waits for the machine, or others' machines hold up the window.

@@ -31,6 +31,7 @@ const (
 	KindEvidence  RecordKind = 8
 	KindLeft      RecordKind = 9
 	KindInstalled RecordKind = 10
+	KindPromised  RecordKind = 11
 )
 
 // Birth is a log's first record: whose log it is, and which life of it.
@@ -78,6 +79,10 @@ type Installed struct {
 	ViewChanges []*message.Signed // in the order of NewView
 }
 
+// Promised is that this replica accepts nothing in a view below that of its PaxosPromise any more, which it is to say in just these
+// words. It stands behind every Base again, in the same append.
+type Promised struct{ Promise *message.PaxosPromise }
+
 // Base repeats all that has no sequence number and all that is still live, so that whatever stands before it in the
 // log is no longer needed as a fact.
 type Base struct {
@@ -99,6 +104,7 @@ func (*Base) Kind() RecordKind      { return KindBase }
 func (*Evidence) Kind() RecordKind  { return KindEvidence }
 func (*Left) Kind() RecordKind      { return KindLeft }
 func (*Installed) Kind() RecordKind { return KindInstalled }
+func (*Promised) Kind() RecordKind  { return KindPromised }
 
 func (b *Birth) encode(w *message.Writer) {
 	w.Fixed(b.Key[:])
@@ -128,6 +134,7 @@ func (p *Prepared) encode(w *message.Writer) {
 func (d *Decided) encode(w *message.Writer)  { d.Decision.Encode(w) }
 func (e *Evidence) encode(w *message.Writer) { e.Evidence.Encode(w) }
 func (l *Left) encode(w *message.Writer)     { l.ViewChange.Encode(w) }
+func (p *Promised) encode(w *message.Writer) { p.Promise.Encode(w) }
 
 func (i *Installed) encode(w *message.Writer) {
 	w.Flag(i.Signed != nil)
@@ -242,6 +249,8 @@ func read(kind RecordKind, r *message.Reader) Record {
 		return &Left{message.ReadViewChange(r)}
 	case KindInstalled:
 		return readInstalled(r)
+	case KindPromised:
+		return &Promised{message.ReadPaxosPromise(r)}
 	case KindEvidence:
 		return &Evidence{message.ReadEvidence(r)}
 	default:

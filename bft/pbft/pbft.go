@@ -30,7 +30,7 @@ type Instance struct {
 }
 
 // newInstance takes part in a view.
-func newInstance(s *Start, view epoch.View, settled plan) *Instance {
+func newInstance(s *ordering.Start, view epoch.View, settled plan) *Instance {
 	if s.Batches == nil {
 		s.Batches = make(map[crypto.Digest]*message.Batch)
 	}

@@ -45,43 +45,41 @@ type Protocol struct {
 	out ordering.Output
 }
 
-// Start is what a Protocol begins with.
-type Start struct {
-	Self      epoch.ReplicaID
-	Epoch     *epoch.Epoch
-	Stable    *proof.Checkpoint
-	Delivered epoch.Seq
-	Left      *ordering.Left // from the log, the newest of each
-	Installed *ordering.Installed
-	Facts     []ordering.Record                // from the log: what this replica has bound itself to
-	Batches   map[crypto.Digest]*message.Batch // that Facts name, of slots above Delivered; what is missing is asked for
-}
-
 // New takes part in an epoch. What the facts oblige this replica to have said, it says again.
-func New(s Start) *Protocol {
+func New(s ordering.Start) *Protocol {
 	n := s.Epoch.N()
+	var left *ordering.Left
+	var installed *ordering.Installed
+	for _, rec := range s.Promises {
+		switch rec := rec.(type) {
+		case *ordering.Left:
+			left = rec
+		case *ordering.Installed:
+			installed = rec
+		}
+	}
 	p := &Protocol{
 		self: s.Self, epoch: s.Epoch, stable: s.Stable, delivered: s.Delivered,
-		prepared: make(map[epoch.Seq]*ordering.Prepared), installed: s.Installed, wanted: make(map[crypto.Digest]bool),
+		prepared: make(map[epoch.Seq]*ordering.Prepared), installed: installed, wanted: make(map[crypto.Digest]bool),
 		changes: make([]*message.Signed, n), helped: make([]int, n), suspicion: newSuspicion(n), accused: make([]*message.Evidence, n),
 	}
 	var settled plan
-	if i := s.Installed; i != nil {
+	if i := installed; i != nil {
 		p.view, settled, p.newView = i.NewView.View, settle(i.ViewChanges), i.Signed
 		for _, m := range i.ViewChanges {
 			p.changes[m.Author-1] = m
 		}
 	}
 	in := newInstance(&s, p.view, settled)
-	if s.Left != nil && s.Left.ViewChange.View > p.view {
+	if left != nil && left.ViewChange.View > p.view {
 		in.left = true
-		p.view, p.left, p.last, p.newView = s.Left.ViewChange.View, s.Left, in, nil
+		p.view, p.left, p.last, p.newView = left.ViewChange.View, left, in, nil
 		p.suspicion.begin()
-		p.out.Send = append(p.out.Send, message.Outgoing{Body: s.Left.ViewChange, Epoch: s.Epoch.ID})
+		p.out.Send = append(p.out.Send, message.Outgoing{Body: left.ViewChange, Epoch: s.Epoch.ID})
 	} else {
 		p.current = in
-		if s.Installed != nil && s.Installed.Signed == nil {
-			p.out.Send = append(p.out.Send, message.Outgoing{Body: s.Installed.NewView, Epoch: s.Epoch.ID})
+		if installed != nil && installed.Signed == nil {
+			p.out.Send = append(p.out.Send, message.Outgoing{Body: installed.NewView, Epoch: s.Epoch.ID})
 		}
 	}
 	in.restore(s.Facts, s.Batches)
@@ -123,9 +121,20 @@ func (p *Protocol) instances() []*Instance {
 	}
 }
 
-func (p *Protocol) View() epoch.View                   { return p.view }
-func (p *Protocol) Voting() bool                       { return p.current != nil }
-func (p *Protocol) Leader() epoch.ReplicaID            { return p.epoch.Leader(p.view) }
+func (p *Protocol) View() epoch.View        { return p.view }
+func (p *Protocol) Voting() bool            { return p.current != nil }
+func (p *Protocol) Leader() epoch.ReplicaID { return p.epoch.Leader(p.view) }
+func (p *Protocol) Role() ordering.Role {
+	switch {
+	case p.Leader() != p.self:
+		return ordering.Follower
+	case p.current == nil:
+		return ordering.Candidate
+	default:
+		return ordering.Leader
+	}
+}
+
 func (p *Protocol) Open() epoch.Seq                    { return p.active().Open() }
 func (p *Protocol) Propose(b *message.Batch) bool      { return p.current != nil && p.current.Propose(b) }
 func (p *Protocol) Batch(seq epoch.Seq) *message.Batch { return p.active().Batch(seq) }

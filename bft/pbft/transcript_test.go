@@ -151,7 +151,7 @@ func (w *world) begin(n int, self epoch.ReplicaID, window uint32) {
 		e.Members = append(e.Members, epoch.Member{Key: keys[i+1].Public()})
 	}
 	*w = world{t: w.t, epoch: e, self: self, batches: make(map[string]*message.Batch), changes: make(map[epoch.ReplicaID]*message.Signed)}
-	w.in = New(Start{Self: self, Epoch: e, Stable: w.checkpoint()})
+	w.in = New(ordering.Start{Self: self, Epoch: e, Stable: w.checkpoint()})
 }
 
 // restart is from what the log holds; batches come from their Bodies.
@@ -173,15 +173,7 @@ func (w *world) restart(lost string) {
 	}
 	before := w.live()
 	w.own = nil
-	s := Start{Self: w.self, Epoch: w.epoch, Stable: w.checkpoint(), Delivered: w.delivered, Facts: facts, Batches: batches}
-	for _, rec := range facts {
-		switch rec := rec.(type) {
-		case *ordering.Left:
-			s.Left = rec
-		case *ordering.Installed:
-			s.Installed = rec
-		}
-	}
+	s := ordering.Start{Self: w.self, Epoch: w.epoch, Stable: w.checkpoint(), Delivered: w.delivered, Promises: facts, Facts: facts, Batches: batches}
 	w.in = New(s)
 	if after := w.live(); after != before {
 		w.t.Errorf("the facts are others than before:\n%x\n%x", after, before)

@@ -252,7 +252,7 @@ func (p *Protocol) begin() {
 // install votes in a view from now on; signed is nil if this replica leads it.
 func (p *Protocol) install(v *message.NewView, signed *message.Signed, changes []*message.Signed) {
 	old, settled := p.active(), settle(changes)
-	s := Start{Self: p.self, Epoch: p.epoch, Stable: p.stable, Delivered: p.delivered, Batches: make(map[crypto.Digest]*message.Batch)}
+	s := ordering.Start{Self: p.self, Epoch: p.epoch, Stable: p.stable, Delivered: p.delivered, Batches: make(map[crypto.Digest]*message.Batch)}
 	in := newInstance(&s, v.View, settled)
 	for seq := p.stable.Header.Seq + 1; seq <= old.highest; seq++ {
 		was := old.at(seq)

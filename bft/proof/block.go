@@ -36,16 +36,25 @@ func (d *Decision) Verify(e *epoch.Epoch, s crypto.Scheme) error {
 	if d.Header.Epoch != e.ID {
 		return errForeignEpoch
 	}
-	want := message.Vote{View: d.View, Seq: d.Header.Seq, Digest: d.Header.Batch}
-	return certificate(d.Certificate, e, s, e.Quorum(), func(m *message.Signed) error {
-		c, ok := m.Body.(*message.Commit)
-		switch {
-		case !ok:
-			return fmt.Errorf("%s among the commits", m.Body.Kind())
-		case c.Vote != want:
-			return errors.New("commit to another batch, slot or view")
+	return VerifyDecided(message.Vote{View: d.View, Seq: d.Header.Seq, Digest: d.Header.Batch}, d.Certificate, e, s)
+}
+
+// VerifyDecided says why votes do not show that a quorum of e has decided a batch: by its commits, or in crash mode by having accepted it.
+func VerifyDecided(want message.Vote, votes []*message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
+	return certificate(votes, e, s, e.Quorum(), func(m *message.Signed) error {
+		var vote message.Vote
+		switch b := m.Body.(type) {
+		case *message.Commit:
+			vote = b.Vote
+		case *message.PaxosAccepted:
+			vote = b.Vote
+		default:
+			return fmt.Errorf("%s among the votes that decide", m.Body.Kind())
 		}
-		return nil
+		if vote != want {
+			return errors.New("vote for another batch, slot or view")
+		}
+		return m.Body.Kind().CheckMode(e.Mode)
 	})
 }
 

@@ -133,6 +133,11 @@ func signedPairs(votes []*message.Signed) (all []in) {
 
 func messageVectors(t *testing.T) (vectors []vector) {
 	e := genesis(4).Epoch()
+	crash := genesis(4).Epoch()
+	crash.Mode = epoch.Crash
+	sayCrash := func(author epoch.ReplicaID, body message.Body) *message.Signed {
+		return message.Sign(crypto.Ed25519(), keys[author], crash, author, body)
+	}
 	b := testBatch()
 	vote := message.Vote{View: 3, Seq: 7, Digest: b.Digest()}
 	input := in{"view": "3", "seq": "7", "batch_digest": b.Digest().String()}
@@ -185,14 +190,28 @@ func messageVectors(t *testing.T) (vectors []vector) {
 			"id": evidence.ID().String()}},
 		{concealed, in{"a": hexed(concealed.A.Bytes), "a_signature": concealed.A.Signature.String(), "b": hexed(concealed.B.Bytes),
 			"b_signature": concealed.B.Signature.String(), "id": concealed.ID().String()}},
+		{&message.PaxosPrepare{View: 4}, in{"view": "4"}},
+		{&message.Heartbeat{View: 4}, in{"view": "4"}},
+		{&message.PaxosPromise{View: 4, Start: h.Seq, Header: h.Digest(), Attestations: []*message.Signed{sayCrash(1, attestation(h))}, Accepted: []message.Vote{over}},
+			in{"view": "4", "start": num(h.Seq), "header_digest": h.Digest().String(), "attestations": signedPairs([]*message.Signed{sayCrash(1, attestation(h))}),
+				"accepted": []in{{"view": "3", "seq": num(over.Seq), "batch_digest": over.Digest.String()}}}},
+		{message.NewPaxosAccept(vote, b), in{"view": "3", "seq": "7", "batch": hexed(w.Bytes())}},
+		{&message.PaxosAccepted{Vote: vote}, input},
+		{&message.PaxosLearn{Vote: vote, Accepted: []*message.Signed{sayCrash(1, &message.PaxosAccepted{Vote: vote}), sayCrash(3, &message.PaxosAccepted{Vote: vote})}},
+			in{"view": "3", "seq": "7", "batch_digest": b.Digest().String(),
+				"votes": signedPairs([]*message.Signed{sayCrash(1, &message.PaxosAccepted{Vote: vote}), sayCrash(3, &message.PaxosAccepted{Vote: vote})})}},
 	} {
+		e := e
+		if c.body.Kind().CheckMode(e.Mode) != nil {
+			e = crash
+		}
 		m := message.Sign(crypto.Ed25519(), keys[2], e, 2, c.body)
 		if !crypto.Ed25519().Verify(m.Claim(e)) {
 			t.Errorf("%s: its own signature does not hold", c.body.Kind())
 		}
 		var wire message.Writer
 		m.Encode(&wire)
-		whole := in{"chain": m.Chain.String(), "epoch": m.Epoch.String(), "mode": "1", "kind": strconv.Itoa(int(c.body.Kind())),
+		whole := in{"chain": m.Chain.String(), "epoch": m.Epoch.String(), "mode": strconv.Itoa(int(m.Mode)), "kind": strconv.Itoa(int(c.body.Kind())),
 			"author": "2", "author_seed": seed(2)}
 		for k, v := range c.input {
 			whole[k] = v

@@ -90,7 +90,7 @@ func (a *app) receiptVerifyCommand() *cobra.Command {
 				return fail(exitViolation, "%s proves nothing: %w", args[0], err)
 			}
 			e := n.genesis.Epoch()
-			if err := r.Verify(e, crypto.Ed25519(), e.Quorum()); err != nil {
+			if err := r.Verify(e, crypto.Ed25519(), e.Acknowledgers()); err != nil {
 				return fail(exitViolation, "%s proves nothing in the network of this genesis: %w", args[0], err)
 			}
 			return a.showReceipt(r)

@@ -19,7 +19,7 @@ import (
 func (a *app) simCommand() *cobra.Command {
 	var o sim.Options
 	var trace, shrink bool
-	var leaveOut string
+	var leaveOut, mode string
 	var cmd *cobra.Command
 	cmd = a.command("sim [flags]", "Explore random worlds in the simulator",
 		"  quorate sim --seeds 1000\n  quorate sim --seeds 1 --from 4711 --trace    one world, told as a story", cobra.NoArgs,
@@ -29,6 +29,9 @@ func (a *app) simCommand() *cobra.Command {
 			}
 			if o.Twins && !cmd.Flags().Changed("seeds") {
 				o.Seeds = sim.Layouts - int(o.From)
+			}
+			if err := o.Mode.UnmarshalText([]byte(mode)); err != nil {
+				return &failure{exitUsage, err}
 			}
 			var err error
 			if o.LeftOut, err = sim.ParseFaults(leaveOut); err == nil {
@@ -52,6 +55,7 @@ func (a *app) simCommand() *cobra.Command {
 	f.IntVar(&o.Seeds, "seeds", 100, "how many worlds")
 	f.Uint64Var(&o.From, "from", 1, "the first seed")
 	f.IntVar(&o.Nodes, "nodes", 0, "how many nodes each world has (default: each seed draws its own)")
+	f.StringVar(&mode, "mode", "byzantine", "byzantine or crash: what a failed member may do")
 	f.IntVar(&o.Steps, "steps", 0, "faults end after so many events (default: after the time that the seed draws)")
 	f.BoolVar(&o.Twins, "twins", false, "two hosts with one key: all ways to part them from the others over three views (default: --from 0, to the last)")
 	f.BoolVar(&trace, "trace", false, "tell what happens")

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/crypto/keystore"
 	"github.com/quorate/quorate/node"
 	"github.com/quorate/quorate/p2p"
@@ -61,9 +60,6 @@ func nodeConfig(h local.Home, genesis string) (node.Config, error) {
 	g, err := local.ReadGenesis(genesis)
 	if err != nil {
 		return node.Config{}, err
-	}
-	if g.Mode != epoch.Byzantine {
-		return node.Config{}, fmt.Errorf("%s: mode: %s cannot be run by this version", genesis, g.Mode)
 	}
 	key, err := keystore.Load(h.MemberKey())
 	if err != nil {

@@ -9,6 +9,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
@@ -116,6 +117,16 @@ func sizeOf(e *bft.Effects) int {
 			} else {
 				n += b.Count() * crypto.DigestSize
 			}
+		case *message.PaxosAccept:
+			if b.Batch != nil {
+				n += b.Batch.Size()
+			} else {
+				n += b.Count() * crypto.DigestSize
+			}
+		case *message.PaxosLearn:
+			n += small * len(b.Accepted)
+		case *message.PaxosPromise:
+			n += small * (len(b.Attestations) + len(b.Accepted))
 		case *message.ViewChange:
 			n += small * (len(b.Attestations) + 4*len(b.Prepared))
 		case *message.Have:
@@ -189,7 +200,7 @@ func (h *Host) Done(g *Group) Released {
 
 // toSelf says whether the author is among those that a message is for; what is gossiped its author knows already.
 func (e *Envelope) toSelf(self epoch.ReplicaID) bool {
-	return e.Message.Author == self && e.To == nil && e.Way == message.Direct
+	return e.Message.Author == self && (e.To == nil && e.Way == message.Direct || slices.Contains(e.To, self))
 }
 
 // Idle says whether nothing is staged or being written.

@@ -30,16 +30,16 @@ const header = struct({ epoch: d32, seq: u64, parent: d32, batch: d32, results: 
 const claim = struct({ tag: tag('quorate/tx\x01'), chain: d32, sender: d32, nonce: uint(8, 1), last: u64, operation: bytes });
 const batch = struct({ time, transactions: list(bytes) }), outcome = struct({ id: d32, status: u8, code: u16, seq: u64, result: bytes });
 const message = body => struct({ tag: tag('quorate/msg\x01'), chain: d32, epoch: d32, mode: u8, kind: u8, author: u32, ...body });
-const slot = { view: u64, seq: u64, batch_digest: d32 }, [vote, named] = [message(slot), message({ attached_digest: d32 })];
-const messages = { 1: vote, 2: vote, 3: vote, 4: message({ view: u64, delivered: u64 }), 16: message({ seq: u64, header_digest: d32 }),
-  5: message({ view: u64, start: u64, header_digest: d32, prepared: list(struct(slot)), attached_digest: d32 }), 18: message({ from: u64, to: u64 }), 19: named, 22: named, 23: named,
+const slot = { view: u64, seq: u64, batch_digest: d32 }, [vote, named, ofView] = [message(slot), message({ attached_digest: d32 }), message({ view: u64 })], shows = of => message({ view: u64, start: u64, header_digest: d32, ...of, attached_digest: d32 });
+const messages = { 1: vote, 2: vote, 3: vote, 7: ofView, 8: shows({ accepted: list(struct(slot)) }), 9: vote, 10: vote, 11: message({ ...slot, attached_digest: d32 }), 12: ofView, 4: message({ view: u64, delivered: u64 }), 16: message({ seq: u64, header_digest: d32 }),
+  5: shows({ prepared: list(struct(slot)) }), 18: message({ from: u64, to: u64 }), 19: named, 22: named, 23: named,
   6: message({ view: u64, view_changes: list(struct({ author: u32, digest: d32 })) }), 20: message({ head: u64, attached_digest: d32 }),
   17: message({ view: u64, installed: uint(1, 0, 1), delivered: u64, acknowledged: u64, stable: u64, progress: list(uint(1, 0, 3)) }),
   21: message({ seq: u64, batch_digest: d32, missing: list(u16) }) };
 const detached = struct({ signed: bytes, signature: d64 }), member = struct({ name: text, key: d32, peer_id: text, address: text, api: text, incarnation: d16 });
 const forms = { '01': batch, '02': struct({ time, body_digests: list(d32) }), '03': struct({}) };
-const attachments = { 1: { get: take => { const f = take(1); return { f, ...forms[f].get(take) }; }, put: v => v.f + forms[v.f].put(v) },
-  5: struct({ attestations: list(detached), votes: list(list(detached)) }), 19: struct({ blocks: list(bytes), checkpoint: bytes }),
+const wish = { get: take => { const f = take(1); return { f, ...forms[f].get(take) }; }, put: v => v.f + forms[v.f].put(v) };
+const attachments = { 1: wish, 9: wish, 8: struct({ attestations: list(detached) }), 11: struct({ votes: list(detached) }), 5: struct({ attestations: list(detached), votes: list(list(detached)) }), 19: struct({ blocks: list(bytes), checkpoint: bytes }),
   20: struct({ transactions: list(bytes) }), 22: struct({ seq: u64, batch_digest: d32, time, transactions: list(bytes) }),
   23: struct({ a: bytes, a_signature: d64, b: bytes, b_signature: d64 }) };
 const parameters = struct(Object.fromEntries(('window checkpoint pipeline burst batch_requests batch_bytes request_bytes write_set_bytes ' +
@@ -75,7 +75,7 @@ function apply(state, op) { // [code, result, write]
   const now = state.get(o.key), content = now === undefined ? '00' : '01' + now;
   return kind === 4 ? [0, content] : kind === 3 && now !== o.old ? [1, content] : [0, '', [o.key, o.value]];
 }
-const newMachine = () => ({ state: new Map(), sessions: new Map(), digest: zero }), quorum = n => Math.ceil((n + Math.floor((n - 1) / 3) + 1) / 2); // two share a correct one
+const newMachine = () => ({ state: new Map(), sessions: new Map(), digest: zero }), quorum = (n, f = Math.floor((n - 1) / 3)) => Math.ceil((n + f + 1) / 2); // two share a correct one
 function execute(machine, seq, transactions, p) {
   let [budget, writes, window] = [p.write_set_bytes, new Map(), BigInt(p.nonce_window)];
   const outcomes = transactions.map(t => {
@@ -100,13 +100,13 @@ async function get(url) {
   const answer = await fetch(url).catch(e => fails(4, e.cause?.message ?? e.message)), body = await answer.json().catch(() => ({}));
   return answer.ok ? body : body.reason === 'unknown' ? undefined : fails(4, `${url}: ${answer.status} ${body.message}`);
 }
-function certificate(what, net, kind, votes, agrees) { // a quorum of distinct members, each of whose votes holds
+function certificate(what, net, kind, votes, agrees, least = quorum(net.members.length, net.mode === 'crash' ? 0 : undefined)) { // of distinct members, each of whose votes holds
   for (const v of votes) {
     const m = read(messages[kind], v.signed), who = `${what} of member ${v.member}`, key = net.members[v.member - 1]?.key;
     same(`${who}: tag`, [net.id, net.id, modes[net.mode], kind, v.member], [m.chain, m.epoch, m.mode, m.kind, m.author]);
     mustHold(`${who}: signature`, key ?? broken(who, `1 to ${net.members.length}`, v.member), v.signed, v.signature), agrees(who, m);
   }
-  const n = new Set(votes.map(v => v.member)).size, least = quorum(net.members.length);
+  const n = new Set(votes.map(v => v.member)).size;
   n === votes.length && n >= least || broken(`${what}: distinct members`, `${least} or more`, `${n} in ${votes.length} votes`);
 }
 function checkBlock(net, chain, { header: h, transactions: all, ...b }) {
@@ -123,9 +123,9 @@ function checkBlock(net, chain, { header: h, transactions: all, ...b }) {
   did.outcomes.forEach((o, i) => same(`${what}: outcome of ${o.id}`, [statuses[o.status], o.code, o.seq, o.result],
     [all[i].status, all[i].code, all[i].seq, all[i].result]));
   same(`${what}: results root, state digest`, [did.results, did.state], [h.results, h.state]);
-  certificate(`${what}: commit`, net, 3, b.certificate, (who, m) => same(who, [b.view, seq, h.batch], [m.view, m.seq, m.batch_digest]));
+  certificate(`${what}: commit`, net, net.mode === 'crash' ? 10 : 3, b.certificate, (who, m) => same(who, [b.view, seq, h.batch], [m.view, m.seq, m.batch_digest]));
   if (b.attestations.length) certificate(`${what}: attestation`, net, 16, b.attestations, (who, m) =>
-    Number(m.seq) < chain.length ? broken(who, `slot ${seq} or later`, m.seq) : net.attested.push({ who, ...m }));
+    Number(m.seq) < chain.length ? broken(who, `slot ${seq} or later`, m.seq) : net.attested.push({ who, ...m }), net.mode === 'crash' ? 1 : undefined);
   chain.push({ digest: b.header_digest, time: h.time, executed: did.outcomes.filter(o => o.status < 3).length });
 }
 async function checkNode(g, url) {
@@ -137,7 +137,7 @@ async function checkNode(g, url) {
   for (const a of known) same(`${a.who}: header ${a.seq}`, chain[a.seq].digest, a.header_digest);
   return console.log(`${url}: ${chain.length - 1} blocks, attested through ${known.reduce((most, a) => Math.max(most, a.seq), 0)}`), chain;
 }
-const promises = { 1: ['view', 'seq'], 2: ['view', 'seq'], 3: ['view', 'seq'], 5: ['view'], 6: ['view'], 16: ['seq'] };
+const promises = { 1: ['view', 'seq'], 2: ['view', 'seq'], 3: ['view', 'seq'], 5: ['view'], 6: ['view'], 8: ['view'], 9: ['view', 'seq'], 10: ['view', 'seq'], 16: ['seq'] };
 function checkEvidence(g, all, id = genesisDigest(g)) { // two words of one member about one thing, of which a correct one says one
   for (const e of all) {
     const [a, b] = [e.a, e.b].map(w => (mustHold(`evidence ${e.id}: signature`, e.key, w.signed, w.signature), read(messages[parseInt(w.signed.slice(154, 156), 16)], w.signed)));

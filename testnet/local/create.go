@@ -41,8 +41,6 @@ func (p *Plan) Validate() error {
 		return fmt.Errorf("nodes: %d, want 1 to %d", p.Nodes, epoch.MaxMembers)
 	case p.Mode == epoch.Byzantine && p.Nodes < 4:
 		return fmt.Errorf("nodes: %d, but byzantine mode needs at least 4 to bear one fault", p.Nodes)
-	case p.Mode == epoch.Crash:
-		return errors.New("mode: crash cannot be run by this version: leave --mode away")
 	case len(p.Hosts) > 0 && len(p.Hosts) != p.Nodes:
 		return fmt.Errorf("hosts: %d addresses for %d nodes", len(p.Hosts), p.Nodes)
 	case p.BasePort < 0 || p.BasePort+apiOffset+p.Nodes > 65535:

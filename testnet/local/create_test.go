@@ -123,7 +123,6 @@ func TestPlansThatCannotBeBuiltAreRefusedByName(t *testing.T) {
 		"nodes: 0":             func(p *Plan) { p.Nodes = 0 },
 		"nodes: 32":            func(p *Plan) { p.Nodes = 32 },
 		"nodes: 3, but byz":    func(p *Plan) { p.Nodes = 3 },
-		"mode: crash":          func(p *Plan) { p.Mode = epoch.Crash },
 		"hosts: 1 addresses":   func(p *Plan) { p.Hosts = []string{"127.0.0.1"} },
 		`hosts: "a" is not an`: func(p *Plan) { p.Hosts = []string{"a", "b", "c", "d"} },
 		"base port: 64532":     func(p *Plan) { p.BasePort = 64532 },

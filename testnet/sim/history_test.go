@@ -344,7 +344,7 @@ func TestAnHonestHistoryIsGreen(t *testing.T) {
 // case K2. Breaks when: quorumOf is 2f+1, or one less or more than it must be.
 func TestTheCheckersOwnQuorum(t *testing.T) {
 	for n, want := range map[int]int{4: 3, 5: 4, 6: 4, 7: 5, 8: 6, 9: 6, 10: 7} {
-		if got := quorumOf(n); got != want {
+		if got := quorumOf(epoch.Byzantine, n); got != want {
 			t.Errorf("of %d members: %d, want %d", n, got, want)
 		}
 	}

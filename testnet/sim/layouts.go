@@ -69,8 +69,8 @@ func (w *World) planLayout() {
 // untestedLayouts says what layouts promise and did not do.
 func (t *Totals) untestedLayouts() (missing []string) {
 	for _, k := range []Kind{
-		{"commits", t.Counts.Commits}, {"view changes", t.Counts.ViewChanges}, {"pieces of evidence", t.Counts.Evidence},
-		{"messages cut off", t.Counts.CutOff},
+		{Name: "commits", N: t.Counts.Commits}, {Name: "view changes", N: t.Counts.ViewChanges}, {Name: "pieces of evidence", N: t.Counts.Evidence},
+		{Name: "messages cut off", N: t.Counts.CutOff},
 	} {
 		if k.N == 0 {
 			missing = append(missing, "no "+k.Name)

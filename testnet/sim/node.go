@@ -366,7 +366,7 @@ func (n *node) send(e *host.Envelope) {
 	if e.To != nil {
 		for _, id := range e.To {
 			for _, to := range w.nodes {
-				if to.as == id {
+				if to.as == id && to.as != n.as {
 					n.sendTo(to, f, e.Way)
 				}
 			}

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/ordering"
@@ -18,9 +20,18 @@ type words struct {
 // promise is what a member may say one thing about. The leader's proposal and a backup's Prepare are one kind: either
 // says that the member stands by a batch.
 type promise struct {
-	kind message.Kind // KindPrepare, KindCommit, KindViewChange, KindNewView or KindAttestation
+	kind message.Kind // KindPrepare, KindCommit, KindViewChange, KindNewView, KindAttestation; KindPaxosAccept, KindPaxosAccepted or KindPaxosPromise
 	view epoch.View
 	seq  epoch.Seq
+}
+
+// votes says whether it is a word about a slot in a view.
+func (p promise) votes() bool {
+	switch p.kind {
+	case message.KindPrepare, message.KindCommit, message.KindPaxosAccept, message.KindPaxosAccepted:
+		return true
+	}
+	return false
 }
 
 func newWords() words { return words{said: make(map[promise]crypto.Digest)} }
@@ -38,6 +49,12 @@ func promiseOf(m *message.Signed) (p promise, d crypto.Digest, ok bool) {
 		return promise{message.KindViewChange, b.View, 0}, m.Digest(), true
 	case *message.NewView:
 		return promise{message.KindNewView, b.View, 0}, m.Digest(), true
+	case *message.PaxosAccept:
+		return promise{message.KindPaxosAccept, b.View, b.Seq}, b.Digest, true
+	case *message.PaxosAccepted:
+		return promise{message.KindPaxosAccepted, b.View, b.Seq}, b.Digest, true
+	case *message.PaxosPromise:
+		return promise{message.KindPaxosPromise, b.View, 0}, m.Digest(), true
 	case *message.Attestation:
 		return promise{message.KindAttestation, 0, b.Seq}, b.Header, true
 	default:
@@ -75,21 +92,43 @@ func (a *auditor) sent(host int, m *message.Signed) (first bool, err error) {
 	}
 	w.words.said[p] = d
 	w.words.list = append(w.words.list, p)
-	if (p.kind == message.KindPrepare || p.kind == message.KindCommit) && p.view < w.words.left {
+	if p.votes() && p.view < w.words.left {
 		return true, breaks("promises", "says %s of slot %d in view %d, and had left for view %d", p.kind, p.seq, p.view, w.words.left)
 	}
 	switch p.kind {
 	case message.KindViewChange:
 		w.words.left = max(w.words.left, p.view)
+	case message.KindPaxosPromise:
+		w.words.left = max(w.words.left, p.view)
+		return true, w.words.shows(m.Body.(*message.PaxosPromise))
 	case message.KindCommit:
 		if stood, ok := w.words.said[promise{message.KindPrepare, p.view, p.seq}]; ok && stood != d {
 			return true, breaks("promises", "commits slot %d in view %d for %s, and stood by %s", p.seq, p.view, d.Short(), stood.Short())
+		}
+	case message.KindPaxosAccept:
+		if stood, ok := w.words.said[promise{message.KindPaxosAccepted, p.view, p.seq}]; ok && stood != d {
+			return true, breaks("promises", "asks for %s at slot %d in view %d, and has accepted %s", d.Short(), p.seq, p.view, stood.Short())
 		}
 	case message.KindAttestation:
 		w.attested = max(w.attested, p.seq)
 		return true, a.sameHeader(p.seq, d)
 	}
 	return true, nil
+}
+
+// shows says whether a promise has all that its author has accepted in the views below, or at each of these slots something later.
+func (w *words) shows(b *message.PaxosPromise) error {
+	for _, p := range w.list {
+		if p.kind != message.KindPaxosAccepted || p.seq <= b.Start || p.view >= b.View {
+			continue
+		}
+		if !slices.ContainsFunc(b.Accepted, func(v message.Vote) bool {
+			return v.Seq == p.seq && (v.View > p.view || v.View == p.view && v.Digest == w.said[p])
+		}) {
+			return breaks("promises", "promises view %d, and does not show that it has accepted slot %d in view %d", b.View, p.seq, p.view)
+		}
+	}
+	return nil
 }
 
 // memory is what a member's log would tell it after a crash: the checkers read it themselves.
@@ -99,6 +138,7 @@ type memory struct {
 	view     epoch.View                // it votes in none below
 	facts    map[promise]crypto.Digest // what it accepted and prepared, as the words that rest on it
 	prepared []*ordering.Prepared
+	accepted map[epoch.Seq]message.Vote // of each slot that of the highest view
 	bodies   map[crypto.Digest]bool
 	headers  map[epoch.Seq]crypto.Digest
 	newest   epoch.Seq
@@ -120,6 +160,7 @@ func readMemory(disk *store.Memory, o store.Options) (m *memory, torn bool, err 
 func (m *memory) clear() {
 	m.facts = make(map[promise]crypto.Digest)
 	m.prepared = nil
+	m.accepted = make(map[epoch.Seq]message.Vote)
 	m.view = 0
 }
 
@@ -153,9 +194,14 @@ func (m *memory) take(rec ordering.Record) {
 		m.born = true
 	case *ordering.Accepted:
 		m.facts[promise{message.KindPrepare, rec.View, rec.Seq}] = rec.Digest
+		if v, ok := m.accepted[rec.Seq]; !ok || rec.View >= v.View {
+			m.accepted[rec.Seq] = rec.Vote
+		}
 	case *ordering.Prepared:
 		m.facts[promise{message.KindCommit, rec.View, rec.Seq}] = rec.Digest
 		m.prepared = append(m.prepared, rec)
+	case *ordering.Promised:
+		m.view = max(m.view, rec.Promise.View)
 	case *ordering.Left:
 		m.view = max(m.view, rec.ViewChange.View)
 	case *ordering.Installed:
@@ -199,7 +245,7 @@ func (a *auditor) remembers(host int, m *memory) error {
 			kept = append(kept, p)
 			continue
 		}
-		if p.kind == message.KindViewChange || p.kind == message.KindNewView {
+		if p.kind == message.KindViewChange || p.kind == message.KindNewView || p.kind == message.KindPaxosPromise {
 			kept = append(kept, p)
 			if m.view < p.view {
 				return breaks("promises", "has said %s of view %d, and remembers no view above %d", p.kind, p.view, m.view)
@@ -213,6 +259,15 @@ func (a *auditor) remembers(host int, m *memory) error {
 			continue // it was about a view that is over
 		}
 		kept = append(kept, p)
+		if p.kind == message.KindPaxosAccepted || p.kind == message.KindPaxosAccept {
+			if v := m.accepted[p.seq]; v.View < p.view || v.View == p.view && v.Digest != d {
+				return breaks("promises", "has accepted %s at slot %d in view %d, and forgotten it", d.Short(), p.seq, p.view)
+			}
+			if v := m.accepted[p.seq]; !m.bodies[v.Digest] && !m.damaged {
+				return breaks("promises", "has accepted batch %s at slot %d, and has forgotten its transactions", v.Digest.Short(), p.seq)
+			}
+			continue
+		}
 		if p.view < m.view && m.certified(p, d) {
 			continue
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // votes counts the distinct members among the authors, and verifies each vote, without the product's help.
-func (a *auditor) votes(what string, seq epoch.Seq, votes []*message.Signed, agrees func(message.Body) bool) error {
+func (a *auditor) votes(what string, seq epoch.Seq, least int, votes []*message.Signed, agrees func(message.Body) bool) error {
 	voted := make([]bool, a.members+1)
 	n := 0
 	for _, v := range votes {
@@ -31,24 +31,33 @@ func (a *auditor) votes(what string, seq epoch.Seq, votes []*message.Signed, agr
 			n++
 		}
 	}
-	if n < a.quorum {
-		return breaks("quorum", "%s of slot %d: votes of %d members, %d make a quorum of %d", what, seq, n, a.quorum, a.members)
+	if n < least {
+		return breaks("quorum", "%s of slot %d: votes of %d members, want %d of %d", what, seq, n, least, a.members)
 	}
 	return nil
 }
 
-// certified says whether a quorum has committed a block's batch to its slot.
+// certified says whether a quorum has committed a block's batch to its slot, or in crash mode accepted it there.
 func (a *auditor) certified(b *proof.Block) error {
-	return a.votes("certificate", b.Header.Seq, b.Certificate, func(body message.Body) bool {
-		c, ok := body.(*message.Commit)
-		return ok && c.View == b.View && c.Seq == b.Header.Seq && c.Digest == b.Header.Batch
+	return a.votes("certificate", b.Header.Seq, a.quorum, b.Certificate, func(body message.Body) bool {
+		var vote message.Vote
+		switch v := body.(type) {
+		case *message.Commit:
+			vote = v.Vote
+		case *message.PaxosAccepted:
+			if a.mode != epoch.Crash {
+				return false
+			}
+			vote = v.Vote
+		}
+		return vote == message.Vote{View: b.View, Seq: b.Header.Seq, Digest: b.Header.Batch}
 	})
 }
 
 // prepared says whether a quorum stands behind what a replica holds prepared: the leader by its proposal, the others by
 // their promise.
 func (a *auditor) prepared(p *ordering.Prepared) error {
-	return a.votes("prepared certificate", p.Seq, p.Prepares, func(body message.Body) bool {
+	return a.votes("prepared certificate", p.Seq, a.quorum, p.Prepares, func(body message.Body) bool {
 		switch b := body.(type) {
 		case *message.PrePrepare:
 			return b.Vote == p.Vote
@@ -67,7 +76,7 @@ func (a *auditor) stable(c *proof.Checkpoint) error {
 	if err := a.head(&c.Header); err != nil {
 		return err
 	}
-	return a.votes("checkpoint", c.Header.Seq, c.Attestations, func(body message.Body) bool {
+	return a.votes("checkpoint", c.Header.Seq, a.quorum, c.Attestations, func(body message.Body) bool {
 		v, ok := body.(*message.Attestation)
 		return ok && v.Seq == c.Header.Seq && v.Header == a.slots[v.Seq].header
 	})
@@ -80,7 +89,11 @@ func (a *auditor) acknowledged(host int, k *bft.Acknowledgement) error {
 	}
 	w := a.of(host)
 	w.acknowledged = max(w.acknowledged, k.Seq)
-	return a.votes("acknowledgement", k.Seq, k.Attestations, func(body message.Body) bool {
+	least := a.quorum
+	if a.mode == epoch.Crash {
+		least = 1 // what it has executed is accepted by a majority
+	}
+	return a.votes("acknowledgement", k.Seq, least, k.Attestations, func(body message.Body) bool {
 		v, ok := body.(*message.Attestation)
 		return ok && v.Seq >= k.Seq && v.Seq <= a.last() && v.Header == a.slots[v.Seq].header
 	})

@@ -19,7 +19,8 @@ import (
 type Options struct {
 	From    uint64       // the first seed
 	Seeds   int          // how many, for Campaign
-	Nodes   int          // 4 to 7; 0: each seed draws its own
+	Nodes   int          // 4 to 7, in crash mode 3 to 7; 0: each seed draws its own
+	Mode    epoch.Mode   // the fault model of all worlds; 0: Byzantine
 	Steps   int          // the faults end after so many events; 0: after the time that the seed draws
 	Honest  bool         // nobody lies, and nobody has a twin; else in most of the worlds up to f members do
 	Twins   bool         // instead of random worlds, the Layouts: a seed is one's number
@@ -29,17 +30,27 @@ type Options struct {
 	twins []epoch.ReplicaID // of whom, for tests
 }
 
-// Node counts that a world may have: from one fault borne to two.
+// Node counts that a world may have: from one fault borne to two, or three.
 const (
-	MinNodes = 4
-	MaxNodes = 7
+	MinNodes      = 4
+	MinCrashNodes = 3
+	MaxNodes      = 7
 )
+
+func (o *Options) minNodes() int {
+	if o.Mode == epoch.Crash {
+		return MinCrashNodes
+	}
+	return MinNodes
+}
 
 // Check says what is wrong with the options.
 func (o Options) Check() error {
 	switch {
-	case o.Nodes != 0 && (o.Nodes < MinNodes || o.Nodes > MaxNodes):
-		return fmt.Errorf("nodes: %d, want %d to %d", o.Nodes, MinNodes, MaxNodes)
+	case o.Nodes != 0 && (o.Nodes < o.minNodes() || o.Nodes > MaxNodes):
+		return fmt.Errorf("nodes: %d, want %d to %d", o.Nodes, o.minNodes(), MaxNodes)
+	case o.Twins && o.Mode == epoch.Crash:
+		return errors.New("twins lie, and crash mode bears nobody who does: leave out one of the two")
 	case o.Seeds < 0:
 		return fmt.Errorf("seeds: %d, want 0 or more", o.Seeds)
 	case o.Steps < 0:

@@ -66,6 +66,10 @@ func (w *World) countSent(m *message.Signed) {
 		if b.Outline != nil {
 			w.counts.ByName++
 		}
+	case *message.PaxosAccept:
+		if b.Outline != nil {
+			w.counts.ByName++
+		}
 	case *message.Fetch:
 		w.counts.Fetches++
 	}
@@ -83,6 +87,14 @@ func (w *World) tellSent(n *node, m *message.Signed) {
 		w.tell(n, "prepares slot %d (batch %s)", b.Seq, b.Digest.Short())
 	case *message.Commit:
 		w.tell(n, "commits slot %d (batch %s)", b.Seq, b.Digest.Short())
+	case *message.PaxosPrepare:
+		w.tell(n, "asks for promises of view %d", b.View)
+	case *message.PaxosPromise:
+		w.tell(n, "promises view %d, and shows %d slots", b.View, len(b.Accepted))
+	case *message.PaxosAccept:
+		w.tell(n, "asks for batch %s at slot %d in view %d, %d transactions", b.Digest.Short(), b.Seq, b.View, b.Count())
+	case *message.PaxosAccepted:
+		w.tell(n, "accepts slot %d in view %d (batch %s)", b.Seq, b.View, b.Digest.Short())
 	case *message.Attestation:
 		w.tell(n, "attests header %s of slot %d", b.Header.Short(), b.Seq)
 	case *message.Want:

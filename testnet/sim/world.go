@@ -65,7 +65,13 @@ func newWorld(seed uint64, o Options) *World {
 		ofDisks: newChance(seed, ofDisks), ofMachines: newChance(seed, ofMachines), ofClients: newChance(seed, ofClients),
 		ofFaults: newChance(seed, ofFaults), ofCrashes: newChance(seed, ofCrashes),
 	}
-	n := MinNodes + c.IntN(MaxNodes-MinNodes+1)
+	if o.Mode == 0 {
+		o.Mode = epoch.Byzantine
+	}
+	if o.Mode == epoch.Crash {
+		o.Honest = true
+	}
+	n := o.minNodes() + c.IntN(MaxNodes-o.minNodes()+1)
 	if o.Nodes != 0 {
 		n = o.Nodes
 	}
@@ -83,7 +89,7 @@ func newWorld(seed uint64, o Options) *World {
 		w.scheme = crypto.NewVoteCache(plain, 1<<14)
 	}
 	w.genesis = &proof.Genesis{
-		Chain: "sim", Test: true, Mode: epoch.Byzantine, Parameters: drawParameters(c), Time: birthday,
+		Chain: "sim", Test: true, Mode: o.Mode, Parameters: drawParameters(c), Time: birthday,
 	}
 	for i := range n {
 		key := crypto.NewPrivateKey(c.bytes())
@@ -108,7 +114,9 @@ func newWorld(seed uint64, o Options) *World {
 		w.audit.of(int(twin.as)).lies, w.audit.of(twin.id).lies = true, true
 	}
 	w.network = newNetwork(w, c)
-	w.plan = drawPlan(c)
+	if w.plan = drawPlan(c); o.Mode == epoch.Crash {
+		w.plan.mean /= 3 // elections are soon over: only faults that come thick meet one another's
+	}
 	if !o.Honest {
 		w.drawLiars()
 	}

@@ -202,13 +202,25 @@ func quorum(mode epoch.Mode, n int) int {
 	}
 }
 
-// certified says why the certificate is no quorum's commits to the block.
+// deciding is what a member's word stands for if it is one that decides: a commit, or in crash mode an acceptance.
+func (a *auditor) deciding(b message.Body) (v message.Vote, ok bool) {
+	switch b := b.(type) {
+	case *message.Commit:
+		return b.Vote, a.epoch.Mode == epoch.Byzantine
+	case *message.PaxosAccepted:
+		return b.Vote, a.epoch.Mode == epoch.Crash
+	default:
+		return v, false
+	}
+}
+
+// certified says why the certificate is no quorum's word for the block.
 func (a *auditor) certified(b *proof.Block) error {
 	want := message.Vote{View: b.View, Seq: b.Header.Seq, Digest: b.Header.Batch}
 	var claims []crypto.Claim
 	members := make(map[epoch.ReplicaID]bool)
 	for _, v := range b.Certificate {
-		c, ok := v.Body.(*message.Commit)
+		vote, ok := a.deciding(v.Body)
 		switch {
 		case v.Chain != a.epoch.Chain || v.Epoch != a.epoch.ID || v.Mode != a.epoch.Mode:
 			return errors.New("a vote of another chain or epoch")
@@ -218,8 +230,8 @@ func (a *auditor) certified(b *proof.Block) error {
 			return fmt.Errorf("two votes of %d", v.Author)
 		case !ok:
 			return fmt.Errorf("a %s of %d", v.Body.Kind(), v.Author)
-		case c.Vote != want:
-			return fmt.Errorf("the commit of %d is to something else", v.Author)
+		case vote != want:
+			return fmt.Errorf("the vote of %d is for something else", v.Author)
 		}
 		members[v.Author] = true
 		claims = append(claims, v.Claim(a.epoch))

@@ -128,7 +128,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 	for want, wrong := range map[string]func(w *world, b *proof.Block){
 		"certificate: 2 members, want 3": func(w *world, b *proof.Block) { b.Certificate = w.commits(b, 1, 2) },
 		"certificate: two votes of 2":    func(w *world, b *proof.Block) { b.Certificate = w.commits(b, 1, 2, 2) },
-		"the commit of 3 is to something else": func(w *world, b *proof.Block) {
+		"the vote of 3 is for something else": func(w *world, b *proof.Block) {
 			other := *b
 			other.View = 1
 			b.Certificate = append(w.commits(b, 1, 2), w.commits(&other, 3)...)
