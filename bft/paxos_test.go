@@ -184,3 +184,36 @@ func TestPaxosCandidateCatchesUpFirst(t *testing.T) {
 	c.agree(41, 1, 2, 3)
 	c.inOrder(1, 2, 3)
 }
+
+// A leader that asks two members for two batches at one slot is found out as soon as somebody hears both, and from then on nobody accepts or
+// acknowledges anything: this mode bears nobody who lies. What was acknowledged stays, and so do the evidence and the chain.
+//
+// case J7; going on once a member is proven to lie turns it red.
+func TestPaxosStopsWhereAMemberLies(t *testing.T) {
+	c := crashCluster(t, 4, small())
+	c.tick(1)
+	c.load2(1, 2)
+	a, b := c.batch(77), c.batch(78)
+	vote := func(b *message.Batch) message.Vote { return message.Vote{Seq: 3, Digest: b.Digest()} }
+	c.tell(1, 2, message.NewPaxosAccept(vote(a), a))
+	c.tell(1, 2, message.NewPaxosAccept(vote(b), b))
+	c.holds([]message.Promise{c.promise(1, message.KindPaxosAccept, 3)}, 1, 2, 3, 4)
+	before := c.node(2).replica.Acknowledged()
+	c.submit(2, 1)
+	c.tick(400)
+	for _, x := range c.nodes {
+		r := x.replica
+		if r.Acknowledged() > before || r.order.Voting() {
+			t.Errorf("%d has acknowledged slot %d, and votes: %v", x.id, r.Acknowledged(), r.order.Voting())
+		}
+		x.past = x.surviving()
+		c.start(x)
+	}
+	c.run()
+	c.tick(100)
+	for _, x := range c.nodes {
+		if r := x.replica; r.order.Voting() || len(r.Evidence()) != 1 || r.Head().Seq < 2 {
+			t.Errorf("after a restart %d votes: %v, at slot %d, with %d pieces of evidence", x.id, r.order.Voting(), r.Head().Seq, len(r.Evidence()))
+		}
+	}
+}
