@@ -18,7 +18,18 @@ type script struct {
 
 func newScript(t *testing.T, nodes int, change ...func(*World)) *script {
 	t.Helper()
-	s := &script{t: t, World: newWorld(1, Options{Nodes: nodes, Honest: true})}
+	return newScriptOf(t, Options{Nodes: nodes, Honest: true}, change...)
+}
+
+// newCrashScript is one whose members only stop.
+func newCrashScript(t *testing.T, nodes int, change ...func(*World)) *script {
+	t.Helper()
+	return newScriptOf(t, Options{Nodes: nodes, Mode: epoch.Crash}, change...)
+}
+
+func newScriptOf(t *testing.T, o Options, change ...func(*World)) *script {
+	t.Helper()
+	s := &script{t: t, World: newWorld(1, o)}
 	for _, c := range change {
 		c(s.World)
 	}
