@@ -135,17 +135,10 @@ func (r *Replica) onReceived(m *message.Signed) error {
 	if m.Epoch != r.epoch.ID {
 		return ErrForeignEpoch
 	}
+	if v, ok := message.VoteOf(m.Body); ok {
+		return r.onVote(m, v.Seq)
+	}
 	switch b := m.Body.(type) {
-	case *message.PrePrepare:
-		return r.onVote(m, b.Seq)
-	case *message.Prepare:
-		return r.onVote(m, b.Seq)
-	case *message.Commit:
-		return r.onVote(m, b.Seq)
-	case *message.PaxosAccept:
-		return r.onVote(m, b.Seq)
-	case *message.PaxosAccepted:
-		return r.onVote(m, b.Seq)
 	case *message.PaxosLearn:
 		return r.onVote(m, b.Seq)
 	case *message.Suspect, *message.ViewChange, *message.NewView, *message.PaxosPrepare, *message.PaxosPromise, *message.Heartbeat:

@@ -11,6 +11,16 @@ import (
 
 // These are about members that learn decisions from blocks while views change.
 
+// suspected has members tell everybody that they suspect the leader of view 0.
+func (c *cluster) suspected(ids ...epoch.ReplicaID) {
+	c.t.Helper()
+	for _, id := range ids {
+		for to := range c.nodes {
+			c.tell(id, epoch.ReplicaID(to+1), &message.Suspect{Delivered: message.Whatever})
+		}
+	}
+}
+
 // inOrder fails the test unless a member's machine was handed every slot once, in order.
 func (c *cluster) inOrder(ids ...epoch.ReplicaID) {
 	c.t.Helper()
@@ -38,11 +48,7 @@ func TestADecisionComesByABlockInTheMiddleOfAViewChange(t *testing.T) {
 	if got := c.node(4).replica.delivered; got != 0 {
 		t.Fatalf("4 has delivered slot %d", got)
 	}
-	for _, id := range []epoch.ReplicaID{2, 3} {
-		for to := range c.nodes {
-			c.tell(id, epoch.ReplicaID(to+1), &message.Suspect{Delivered: message.Whatever})
-		}
-	}
+	c.suspected(2, 3)
 	c.run()
 	if r := c.node(4).replica; r.View() != 1 || r.order.Voting() {
 		t.Fatalf("4 is at view %d, and votes: %v", r.View(), r.order.Voting())
@@ -121,11 +127,7 @@ func TestWhoCatchesUpBetweenViewsVotesAgain(t *testing.T) {
 	c.submit(1, 1)
 	views := func(m *message.Signed) bool { return m.Body.Kind() == message.KindNewView }
 	c.drop = func(_, to epoch.ReplicaID, m *message.Signed) bool { return to == 4 && views(m) }
-	for _, id := range []epoch.ReplicaID{2, 3} {
-		for to := range c.nodes {
-			c.tell(id, epoch.ReplicaID(to+1), &message.Suspect{Delivered: message.Whatever})
-		}
-	}
+	c.suspected(2, 3)
 	c.tick(5)
 	c.inView(1, 1, 2, 3)
 	c.load2(1, 40)
@@ -174,11 +176,7 @@ func TestWhoWasPreparedAloneIsHeardOrFreed(t *testing.T) {
 			return m.Author == gone && m.Body.Kind() == message.KindViewChange || from == gone && m.Body.Kind() == message.KindStatus ||
 				m.Body.Kind() == message.KindCommit && m.Body.(*message.Commit).View == 0
 		}
-		for _, id := range []epoch.ReplicaID{2, 4} {
-			for to := range c.nodes {
-				c.tell(id, epoch.ReplicaID(to+1), &message.Suspect{Delivered: message.Whatever})
-			}
-		}
+		c.suspected(2, 4)
 		c.tell(4, 2, &message.Commit{Vote: message.Vote{View: 0, Seq: 1, Digest: crypto.Digest{7}}}) // the liar's b
 		c.tick(5)
 		c.drop = cut(1) // without 3 there is no quorum

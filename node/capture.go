@@ -74,21 +74,14 @@ func (c *capture) close() error {
 
 // placeOf is the view and the slot that a message is about.
 func placeOf(b message.Body) (epoch.View, epoch.Seq) {
+	if v, ok := message.VoteOf(b); ok {
+		return v.View, v.Seq
+	}
 	switch b := b.(type) {
-	case *message.PrePrepare:
-		return b.View, b.Seq
-	case *message.Prepare:
-		return b.View, b.Seq
-	case *message.Commit:
-		return b.View, b.Seq
 	case *message.PaxosPrepare:
 		return b.View, 0
 	case *message.PaxosPromise:
 		return b.View, b.Start
-	case *message.PaxosAccept:
-		return b.View, b.Seq
-	case *message.PaxosAccepted:
-		return b.View, b.Seq
 	case *message.PaxosLearn:
 		return b.View, b.Seq
 	case *message.Heartbeat:

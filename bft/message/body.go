@@ -100,6 +100,24 @@ type Vote struct {
 	Digest crypto.Digest
 }
 
+// VoteOf is what a message's author stands for by it: a batch at a slot in a view. ok is false if it is about something else.
+func VoteOf(b Body) (v Vote, ok bool) {
+	switch b := b.(type) {
+	case *PrePrepare:
+		return b.Vote, true
+	case *Prepare:
+		return b.Vote, true
+	case *Commit:
+		return b.Vote, true
+	case *PaxosAccept:
+		return b.Vote, true
+	case *PaxosAccepted:
+		return b.Vote, true
+	default:
+		return v, false
+	}
+}
+
 func (v Vote) encode(w *Writer) {
 	w.U64(uint64(v.View))
 	w.U64(uint64(v.Seq))

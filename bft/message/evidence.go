@@ -34,27 +34,17 @@ type Promise struct {
 // Promise is what m promises, and the digest that it promises there; ok is false for what promises nothing.
 func (m *Signed) Promise() (p Promise, digest crypto.Digest, ok bool) {
 	p = Promise{Chain: m.Chain, Epoch: m.Epoch, Mode: m.Mode, Author: m.Author, Kind: m.Body.Kind()}
-	vote := func(v Vote) (Promise, crypto.Digest, bool) {
+	if v, ok := VoteOf(m.Body); ok {
 		p.View, p.Seq = v.View, v.Seq
 		return p, v.Digest, true
 	}
 	switch b := m.Body.(type) {
-	case *PrePrepare:
-		return vote(b.Vote)
-	case *Prepare:
-		return vote(b.Vote)
-	case *Commit:
-		return vote(b.Vote)
 	case *ViewChange:
 		p.View = b.View
 		return p, m.Digest(), true
 	case *NewView:
 		p.View = b.View
 		return p, m.Digest(), true
-	case *PaxosAccept:
-		return vote(b.Vote)
-	case *PaxosAccepted:
-		return vote(b.Vote)
 	case *PaxosPromise:
 		p.View = b.View
 		return p, m.Digest(), true

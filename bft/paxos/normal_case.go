@@ -25,10 +25,10 @@ var (
 
 // Propose asks for a batch at the next slot.
 func (in *Instance) Propose(b *message.Batch) bool {
-	if !in.leads || !in.inWindow(in.next) {
+	if !in.leads || !in.In(in.next) {
 		return false
 	}
-	in.ask(in.open(in.next), message.Vote{View: in.view, Seq: in.next, Digest: b.Digest()}, b)
+	in.ask(in.Slot(in.next), message.Vote{View: in.view, Seq: in.next, Digest: b.Digest()}, b)
 	return true
 }
 
@@ -48,8 +48,8 @@ func (s *slot) wish() *message.PaxosAccept {
 
 // accept binds this replica to a batch at a slot: from here on every promise shows it, or a later one.
 func (in *Instance) accept(s *slot, v message.Vote, b *message.Batch) {
-	s.accepted, s.batch, s.phase, s.acceptedAt = &ordering.Accepted{Vote: v}, b, message.Accepted, in.ticks
-	in.next = max(in.next, s.seq+1)
+	s.accepted, s.batch, s.Phase, s.acceptedAt = &ordering.Accepted{Vote: v}, b, message.Accepted, in.ticks
+	in.next = max(in.next, v.Seq+1)
 	in.out.Persist = append(in.out.Persist, &ordering.Bodies{Batch: b}, s.accepted)
 	in.send([]epoch.ReplicaID{in.Leader()}, &message.PaxosAccepted{Vote: v})
 }
@@ -78,8 +78,8 @@ func (in *Instance) onAccept(m *message.Signed, a *message.PaxosAccept) error {
 
 // Accept says that the batch of a proposal is in hand.
 func (in *Instance) Accept(seq epoch.Seq, b *message.Batch, settled *plan) {
-	s := in.at(seq)
-	if s == nil || s.batch != nil || s.phase == message.Decided {
+	s := in.At(seq)
+	if s == nil || s.batch != nil || s.Phase == message.Decided {
 		return
 	}
 	v, ok := s.proposed()
@@ -124,8 +124,8 @@ func (in *Instance) onAccepted(m *message.Signed, v message.Vote) error {
 
 // decide is that a majority has accepted a batch at a slot.
 func (in *Instance) decide(s *slot, v message.Vote, b *message.Batch, proof []*message.Signed, logged bool) {
-	s.phase, s.voted, s.decided, s.proof = message.Decided, s.accepted != nil, v, proof
-	in.next = max(in.next, s.seq+1)
+	s.Phase, s.voted, s.decided, s.proof = message.Decided, s.accepted != nil, v, proof
+	in.next = max(in.next, v.Seq+1)
 	in.out.Decided = append(in.out.Decided, ordering.Decision{View: v.View, Seq: v.Seq, Batch: b, Logged: logged, Certificate: proof})
 }
 
@@ -133,11 +133,11 @@ func (in *Instance) decide(s *slot, v message.Vote, b *message.Batch, proof []*m
 func (in *Instance) overhear(m *message.Signed) {
 	switch b := m.Body.(type) {
 	case *message.PaxosAccept:
-		if s := in.at(b.Seq); s != nil && b.View == in.view {
+		if s := in.At(b.Seq); s != nil && b.View == in.view {
 			in.conflict(s.proposal, m)
 		}
 	case *message.PaxosAccepted:
-		if s := in.at(b.Seq); s != nil && b.View == in.view && s.votes.Add(in.epoch.N(), b.Digest, m) != nil {
+		if s := in.At(b.Seq); s != nil && b.View == in.view && s.votes.Add(in.epoch.N(), b.Digest, m) != nil {
 			in.conflict(s.votes.Of(m.Author), m)
 		}
 	}
@@ -158,13 +158,13 @@ func (in *Instance) openSlot(v message.Vote) (*slot, error) {
 	switch {
 	case v.View != in.view:
 		return nil, fmt.Errorf("for view %d, in view %d", v.View, in.view)
-	case !in.inWindow(v.Seq):
-		return nil, fmt.Errorf("slot %d is outside the window (%d, %d]", v.Seq, in.stable, in.stable+in.window())
+	case !in.In(v.Seq):
+		return nil, fmt.Errorf("slot %d is outside the window (%d, %d]", v.Seq, in.Stable, in.Stable+in.Size())
 	case v.Seq <= in.delivered:
 		return nil, errDecided
 	}
-	s := in.open(v.Seq)
-	if s.phase == message.Decided {
+	s := in.Slot(v.Seq)
+	if s.Phase == message.Decided {
 		return nil, errDecided
 	}
 	return s, nil
@@ -187,7 +187,7 @@ func (in *Instance) batch(seq epoch.Seq, d crypto.Digest) *message.Batch {
 	if d == nullDigest() {
 		return message.NullBatch()
 	}
-	if s := in.at(seq); s != nil {
+	if s := in.At(seq); s != nil {
 		if b := s.has(d); b != nil {
 			return b
 		}

@@ -78,8 +78,8 @@ func (p *Protocol) begin() {
 	if old == nil {
 		return
 	}
-	for seq := p.stable.Header.Seq + 1; seq <= old.highest; seq++ {
-		s := old.at(seq)
+	for seq := p.stable.Header.Seq + 1; seq <= old.Highest; seq++ {
+		s := old.At(seq)
 		if s == nil {
 			continue
 		}
@@ -87,9 +87,9 @@ func (p *Protocol) begin() {
 			p.accepted[seq] = s.accepted
 			in.keep(s.batch)
 		}
-		if s.phase == message.Decided {
-			at := in.open(seq)
-			at.phase, at.decided, at.proof = message.Decided, s.decided, s.proof
+		if s.Phase == message.Decided {
+			at := in.Slot(seq)
+			at.Phase, at.decided, at.proof = message.Decided, s.decided, s.proof
 			in.next = max(in.next, seq+1)
 		}
 	}
@@ -106,7 +106,7 @@ func (in *Instance) keep(b *message.Batch) {
 
 // restore takes up a fact from the log.
 func (p *Protocol) restore(f *ordering.Accepted, batches map[crypto.Digest]*message.Batch) {
-	if f.Seq <= p.stable.Header.Seq || !p.current.inWindow(f.Seq) {
+	if f.Seq <= p.stable.Header.Seq || !p.current.In(f.Seq) {
 		return
 	}
 	b := batches[f.Digest]
@@ -117,12 +117,12 @@ func (p *Protocol) restore(f *ordering.Accepted, batches map[crypto.Digest]*mess
 		}
 		return
 	}
-	s := p.current.open(f.Seq)
-	s.accepted, s.batch, s.phase = f, b, message.Accepted
+	s := p.current.Slot(f.Seq)
+	s.accepted, s.batch, s.Phase = f, b, message.Accepted
 	p.current.next = max(p.current.next, f.Seq+1)
 	switch {
 	case f.Seq <= p.delivered:
-		s.phase = message.Decided
+		s.Phase = message.Decided
 	case b == nil:
 		p.current.out.Proposed = append(p.current.out.Proposed, ordering.Proposal{Vote: f.Vote})
 	case p.Leader() != p.self:
@@ -145,7 +145,7 @@ func (p *Protocol) Propose(b *message.Batch) bool {
 }
 
 func (p *Protocol) Batch(seq epoch.Seq) *message.Batch {
-	if s := p.current.at(seq); s != nil {
+	if s := p.current.At(seq); s != nil {
 		return s.batch
 	}
 	return nil
@@ -173,7 +173,7 @@ func (p *Protocol) Voters(seq epoch.Seq, d crypto.Digest) (ids []epoch.ReplicaID
 			}
 		}
 	}
-	if s := p.current.at(seq); s != nil {
+	if s := p.current.At(seq); s != nil {
 		if v, ok := s.proposed(); ok && v.Digest == d {
 			add(p.epoch.Leader(v.View))
 		}
@@ -229,9 +229,9 @@ func (p *Protocol) Receive(m *message.Signed) error {
 func (p *Protocol) onLearn(l *message.PaxosLearn) error {
 	in := p.current
 	switch {
-	case !in.inWindow(l.Seq) || l.Seq <= p.delivered:
+	case !in.In(l.Seq) || l.Seq <= p.delivered:
 		return errDecided
-	case in.open(l.Seq).phase == message.Decided:
+	case in.Slot(l.Seq).Phase == message.Decided:
 		return errDecided
 	}
 	if b := in.batch(l.Seq, l.Digest); b != nil {
@@ -248,13 +248,13 @@ func (p *Protocol) onLearn(l *message.PaxosLearn) error {
 // chosen decides what a proof says.
 func (p *Protocol) chosen(l *message.PaxosLearn, b *message.Batch) {
 	delete(p.learning, l.Seq)
-	s := p.current.open(l.Seq)
+	s := p.current.Slot(l.Seq)
 	p.current.decide(s, l.Vote, b, l.Accepted, p.logged(l.Seq, l.Digest))
 }
 
 // logged says whether a batch is in this replica's log, by the fact that it has accepted it, in whatever view.
 func (p *Protocol) logged(seq epoch.Seq, d crypto.Digest) bool {
-	if s := p.current.at(seq); s != nil && s.has(d) != nil {
+	if s := p.current.At(seq); s != nil && s.has(d) != nil {
 		return true
 	}
 	f := p.accepted[seq]
@@ -280,7 +280,7 @@ func (p *Protocol) Delivered(seq epoch.Seq, _ uint64) {
 
 // Executed says that the machine has executed a slot.
 func (p *Protocol) Executed(seq epoch.Seq) {
-	if s := p.current.at(seq); s != nil && s.voted {
+	if s := p.current.At(seq); s != nil && s.voted {
 		p.election.executed(p.current.ticks - s.acceptedAt)
 	}
 }
@@ -316,7 +316,7 @@ func (p *Protocol) Progress() []message.Phase { return p.current.Progress() }
 
 // Facts are what this replica has accepted above the stable checkpoint: of each slot the vote of the highest view.
 func (p *Protocol) Facts() (facts []ordering.Record) {
-	for seq := p.stable.Header.Seq + 1; seq <= p.stable.Header.Seq+p.current.window(); seq++ {
+	for seq := p.stable.Header.Seq + 1; seq <= p.stable.Header.Seq+p.current.Size(); seq++ {
 		if f := p.acceptedAt(seq); f != nil {
 			facts = append(facts, f)
 		}
@@ -326,7 +326,7 @@ func (p *Protocol) Facts() (facts []ordering.Record) {
 
 // acceptedAt is the vote of the highest view that this replica has accepted at a slot.
 func (p *Protocol) acceptedAt(seq epoch.Seq) *ordering.Accepted {
-	if s := p.current.at(seq); s != nil && s.accepted != nil {
+	if s := p.current.At(seq); s != nil && s.accepted != nil {
 		return s.accepted
 	}
 	return p.accepted[seq]

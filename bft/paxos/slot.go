@@ -1,7 +1,6 @@
 package paxos
 
 import (
-	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/ordering"
 	"github.com/quorate/quorate/crypto"
@@ -10,11 +9,7 @@ import (
 // slot is one sequence number, an instance of Paxos, in one view. Its phase only ever rises: Empty, Accepted, Decided. What it says to
 // others rests on accepted, which is in the log before anything is sent.
 type slot struct {
-	seq   epoch.Seq
-	phase message.Phase
-	age   int // ticks since something was first heard of it
-
-	helpAt []int // by member: the age from which it may be sent again what it lacks; nil: nobody was yet
+	ordering.Slot
 
 	acceptedAt int  // tick of the instance
 	voted      bool // decided by votes: not by a block, which may come long after while this replica catches up

@@ -20,7 +20,7 @@ func (p *Protocol) promise(w epoch.View) {
 	if start > 0 {
 		b.Header, b.Attestations = p.stable.Header.Digest(), p.stable.Attestations
 	}
-	for seq := start + 1; seq <= start+p.current.window(); seq++ {
+	for seq := start + 1; seq <= start+p.current.Size(); seq++ {
 		if f := p.acceptedAt(seq); f != nil {
 			b.Accepted = append(b.Accepted, f.Vote)
 		}
@@ -124,10 +124,10 @@ func (p *Protocol) proposeSettled() {
 	}
 	for seq := p.delivered + 1; seq <= p.settled.last(); seq++ {
 		v, ok := p.settled.vote(p.view, seq)
-		if !ok || !in.inWindow(seq) {
+		if !ok || !in.In(seq) {
 			continue
 		}
-		if s := in.open(seq); s.phase == message.Empty && !s.settled {
+		if s := in.Slot(seq); s.Phase == message.Empty && !s.settled {
 			s.settled = true
 			in.await(v, nil, nil)
 		}

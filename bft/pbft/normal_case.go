@@ -29,10 +29,10 @@ var (
 
 // Propose offers a batch for the next slot.
 func (in *Instance) Propose(b *message.Batch) bool {
-	if in.Leader() != in.self || in.left || !in.inWindow(in.next) {
+	if in.Leader() != in.self || in.left || !in.In(in.next) {
 		return false
 	}
-	s := in.open(in.next)
+	s := in.Slot(in.next)
 	in.accept(s, &ordering.Accepted{Vote: message.Vote{View: in.view, Seq: in.next, Digest: b.Digest()}}, b)
 	in.send(message.NewPrePrepare(s.vote(), b))
 	return true
@@ -86,8 +86,8 @@ func (in *Instance) onPrePrepare(m *message.Signed, p *message.PrePrepare) error
 // Accept says that the batch of a proposal is in hand. A backup then stands by it; whoever had accepted it before, and lost
 // its transactions to a damaged log, says again what it has said.
 func (in *Instance) Accept(seq epoch.Seq, b *message.Batch) {
-	s := in.at(seq)
-	if s == nil || s.batch != nil || s.phase == message.Decided || in.left {
+	s := in.At(seq)
+	if s == nil || s.batch != nil || s.Phase == message.Decided || in.left {
 		return
 	}
 	v, ok := s.proposed()
@@ -114,7 +114,7 @@ func (in *Instance) Accept(seq epoch.Seq, b *message.Batch) {
 
 // Batch is the one accepted at a slot.
 func (in *Instance) Batch(seq epoch.Seq) *message.Batch {
-	if s := in.at(seq); s != nil {
+	if s := in.At(seq); s != nil {
 		return s.batch
 	}
 	return nil
@@ -122,7 +122,7 @@ func (in *Instance) Batch(seq epoch.Seq) *message.Batch {
 
 // Voters are the members known to stand by a batch: its proposer, then the backups that have said Prepare.
 func (in *Instance) Voters(seq epoch.Seq, digest crypto.Digest) []epoch.ReplicaID {
-	s := in.at(seq)
+	s := in.At(seq)
 	if s == nil {
 		return nil
 	}
@@ -198,7 +198,7 @@ func (in *Instance) decidedIn(v message.Vote) *slot {
 	if v.View != in.view {
 		return nil
 	}
-	return in.at(v.Seq)
+	return in.At(v.Seq)
 }
 
 // conflict holds two words of a member against it, if they are evidence; before is nil if only one of them is at hand.
@@ -216,13 +216,13 @@ func (in *Instance) openSlot(v message.Vote) (*slot, error) {
 	switch {
 	case v.View != in.view:
 		return nil, fmt.Errorf("for view %d, in view %d", v.View, in.view)
-	case !in.inWindow(v.Seq):
-		return nil, fmt.Errorf("slot %d is outside the window (%d, %d]", v.Seq, in.stable, in.stable+in.window())
+	case !in.In(v.Seq):
+		return nil, fmt.Errorf("slot %d is outside the window (%d, %d]", v.Seq, in.Stable, in.Stable+in.Size())
 	case v.Seq <= in.delivered:
 		return nil, errDecided // perhaps by a block from elsewhere, of which no slot tells
 	}
-	s := in.open(v.Seq)
-	if s.phase == message.Decided {
+	s := in.Slot(v.Seq)
+	if s.Phase == message.Decided {
 		return nil, errDecided
 	}
 	return s, nil
@@ -230,8 +230,8 @@ func (in *Instance) openSlot(v message.Vote) (*slot, error) {
 
 // accept binds this replica to a batch at a slot: from here on it stands by no other in this view.
 func (in *Instance) accept(s *slot, fact *ordering.Accepted, b *message.Batch) {
-	s.accepted, s.batch, s.phase, s.acceptedAt = fact, b, message.Accepted, in.ticks
-	in.next = max(in.next, s.seq+1)
+	s.accepted, s.batch, s.Phase, s.acceptedAt = fact, b, message.Accepted, in.ticks
+	in.next = max(in.next, fact.Seq+1)
 	in.out.Persist = append(in.out.Persist, &ordering.Bodies{Batch: b}, fact)
 }
 
@@ -252,14 +252,14 @@ func (in *Instance) await(v message.Vote, b *message.Batch, o *message.Outline) 
 func (in *Instance) advance(s *slot) {
 	if in.prepares(s) {
 		s.prepared = &ordering.Prepared{Vote: s.vote(), Prepares: in.prepareCertificate(s)}
-		s.phase = message.Prepared
+		s.Phase = message.Prepared
 		in.out.Persist = append(in.out.Persist, s.prepared)
 		in.send(&message.Commit{Vote: s.vote()})
 	}
 	if in.decides(s) {
-		s.phase, s.voted = message.Decided, true
+		s.Phase, s.voted = message.Decided, true
 		in.out.Decided = append(in.out.Decided, ordering.Decision{
-			View: in.view, Seq: s.seq, Batch: s.batch, Logged: true,
+			View: in.view, Seq: s.accepted.Seq, Batch: s.batch, Logged: true,
 			Certificate: s.commits.For(s.digest(), in.epoch.Quorum()),
 		})
 	}
@@ -268,14 +268,14 @@ func (in *Instance) advance(s *slot) {
 // prepares says whether the slot becomes prepared now: the leader and enough backups for a quorum stand by one batch
 // (§4.2). No two batches can be prepared at a slot in a view: two quorums share a correct member, who stood by one.
 func (in *Instance) prepares(s *slot) bool {
-	return s.phase == message.Accepted && !in.left && s.proposal != nil && s.batch != nil &&
+	return s.Phase == message.Accepted && !in.left && s.proposal != nil && s.batch != nil &&
 		1+s.prepares.Count(s.digest()) >= in.epoch.Quorum()
 }
 
 // decides says whether the slot becomes decided now. The commits of a quorum are enough, whether or not this replica
 // has seen the prepares behind them: a correct member among them has, and has them in its log.
 func (in *Instance) decides(s *slot) bool {
-	return s.batch != nil && s.phase != message.Decided && s.commits.Count(s.digest()) >= in.epoch.Quorum()
+	return s.batch != nil && s.Phase != message.Decided && s.commits.Count(s.digest()) >= in.epoch.Quorum()
 }
 
 // prepareCertificate is a quorum's word for the batch, in order of the members' numbers.
@@ -287,17 +287,17 @@ func (in *Instance) prepareCertificate(s *slot) []*message.Signed {
 
 // restoreAccepted takes up a fact from the log.
 func (in *Instance) restoreAccepted(f *ordering.Accepted, b *message.Batch) {
-	if f.View != in.view || !in.inWindow(f.Seq) {
+	if f.View != in.view || !in.In(f.Seq) {
 		return
 	}
-	s := in.open(f.Seq)
+	s := in.Slot(f.Seq)
 	s.accepted, s.batch, s.proposal = f, b, f.Proposal
 	in.next = max(in.next, f.Seq+1)
 	if f.Seq <= in.delivered {
-		s.phase = message.Decided
+		s.Phase = message.Decided
 		return
 	}
-	s.phase = message.Accepted
+	s.Phase = message.Accepted
 	if b == nil && !in.left {
 		in.out.Proposed = append(in.out.Proposed, ordering.Proposal{Vote: f.Vote})
 	}
@@ -308,15 +308,15 @@ func (in *Instance) restoreAccepted(f *ordering.Accepted, b *message.Batch) {
 
 // restorePrepared takes up a fact from the log; the one it rests on came before it.
 func (in *Instance) restorePrepared(f *ordering.Prepared) {
-	s := in.at(f.Seq)
+	s := in.At(f.Seq)
 	if s == nil || s.accepted == nil || s.vote() != f.Vote {
 		return
 	}
 	s.prepared = f
-	if s.phase == message.Decided {
+	if s.Phase == message.Decided {
 		return
 	}
-	s.phase = message.Prepared
+	s.Phase = message.Prepared
 	if s.batch != nil && !in.left {
 		in.send(&message.Commit{Vote: f.Vote})
 	}
@@ -324,7 +324,7 @@ func (in *Instance) restorePrepared(f *ordering.Prepared) {
 
 // sayAgain says what the facts of a slot oblige this replica to have said: nobody knows whether it ever left.
 func (in *Instance) sayAgain(s *slot) {
-	_, settled := in.settled.at(s.seq)
+	_, settled := in.settled.at(s.accepted.Seq)
 	switch {
 	case in.Leader() == in.self && settled:
 		in.send(&message.PrePrepare{Vote: s.vote()})

@@ -7,7 +7,6 @@ import (
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/ordering"
 	"github.com/quorate/quorate/crypto"
-	"github.com/quorate/quorate/internal/invariant"
 )
 
 // Instance is one replica's part in one view of one epoch.
@@ -16,15 +15,14 @@ type Instance struct {
 	epoch *epoch.Epoch
 	view  epoch.View
 
-	stable    epoch.Seq                        // the low watermark h of §4.3: slots up to here are done with
+	ordering.Window[slot, *slot] // Stable is the low watermark h of §4.3
+
 	delivered epoch.Seq                        // slots up to here are decided and handed on; never below stable
 	next      epoch.Seq                        // the slot that a leader proposes next: above every slot it ever proposed for
-	highest   epoch.Seq                        // the highest slot that any vote was taken in for
 	settled   plan                             // by the NewView of this view
 	left      bool                             // this replica votes in this view no more, and still learns what was decided in it
 	known     map[crypto.Digest]*message.Batch // of views before
 	ticks     int
-	slots     []*slot // of the window (stable, stable+L], by sequence number modulo L; nil: nothing known
 
 	out ordering.Output
 }
@@ -36,8 +34,8 @@ func newInstance(s *ordering.Start, view epoch.View, settled plan) *Instance {
 	}
 	return &Instance{
 		self: s.Self, epoch: s.Epoch, view: view, settled: settled, known: s.Batches,
-		stable: s.Stable.Header.Seq, delivered: s.Delivered, next: max(s.Delivered, settled.last()) + 1, highest: s.Delivered,
-		slots: make([]*slot, s.Epoch.Parameters.Window),
+		Window:    ordering.NewWindow[slot](s.Epoch.Parameters.Window, s.Stable.Header.Seq, s.Delivered),
+		delivered: s.Delivered, next: max(s.Delivered, settled.last()) + 1,
 	}
 }
 
@@ -69,11 +67,7 @@ func (in *Instance) Take() ordering.Output {
 // Tick ages the open slots.
 func (in *Instance) Tick() {
 	in.ticks++
-	for seq := in.delivered + 1; seq <= in.highest; seq++ {
-		if s := in.at(seq); s != nil {
-			s.age++
-		}
-	}
+	in.Age(in.delivered)
 }
 
 // Learned says that a slot's decision has come by proof from elsewhere. From then on nothing is voted at it, so no
@@ -82,11 +76,11 @@ func (in *Instance) Learned(seq epoch.Seq, digest crypto.Digest) (logged bool) {
 	if in.next <= seq {
 		in.next = seq + 1
 	}
-	if !in.inWindow(seq) {
+	if !in.In(seq) {
 		return false
 	}
-	s := in.open(seq)
-	s.phase = message.Decided
+	s := in.Slot(seq)
+	s.Phase = message.Decided
 	return s.batch != nil && s.digest() == digest // accepted is not enough: a damaged log may have lost the batch since
 }
 
@@ -98,22 +92,18 @@ func (in *Instance) Delivered(seq epoch.Seq) {
 
 // trim says that no member needs to hear of seq or anything before it again.
 func (in *Instance) trim(seq epoch.Seq) {
-	if seq <= in.stable {
+	if seq <= in.Stable {
 		return
 	}
-	for s := in.stable + 1; s <= min(seq, in.stable+in.window()); s++ {
-		in.slots[in.index(s)] = nil
-	}
-	in.stable = seq
+	in.Trim(seq)
 	in.Delivered(seq)
-	in.highest = max(in.highest, seq)
 }
 
 // Facts are those above the stable checkpoint.
 func (in *Instance) Facts() []ordering.Record {
 	var facts []ordering.Record
-	for seq := in.stable + 1; seq <= in.highest; seq++ {
-		s := in.at(seq)
+	for seq := in.Stable + 1; seq <= in.Highest; seq++ {
+		s := in.At(seq)
 		if s == nil {
 			continue
 		}
@@ -125,34 +115,6 @@ func (in *Instance) Facts() []ordering.Record {
 		}
 	}
 	return facts
-}
-
-func (in *Instance) window() epoch.Seq { return epoch.Seq(in.epoch.Parameters.Window) }
-
-func (in *Instance) index(seq epoch.Seq) int { return int(seq % in.window()) }
-
-func (in *Instance) inWindow(seq epoch.Seq) bool {
-	return seq > in.stable && seq-in.stable <= in.window()
-}
-
-// at is the slot of seq, if anything is known of it.
-func (in *Instance) at(seq epoch.Seq) *slot {
-	if !in.inWindow(seq) {
-		return nil
-	}
-	return in.slots[in.index(seq)]
-}
-
-// open is the slot of seq, which lies within the window.
-func (in *Instance) open(seq epoch.Seq) *slot {
-	invariant.Holds(in.inWindow(seq), "slot within the window")
-	i := in.index(seq)
-	if in.slots[i] == nil {
-		in.slots[i] = &slot{seq: seq}
-		in.highest = max(in.highest, seq)
-	}
-	invariant.Holds(in.slots[i].seq == seq, "one slot at each place of the window")
-	return in.slots[i]
 }
 
 func (in *Instance) send(b message.Body) {

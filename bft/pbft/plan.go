@@ -86,10 +86,10 @@ func (in *Instance) settledVote(seq epoch.Seq) (message.Vote, bool) {
 func (in *Instance) proposeSettled() {
 	for seq := in.delivered + 1; seq <= in.settled.last(); seq++ {
 		v, ok := in.settledVote(seq)
-		if !ok || !in.inWindow(seq) {
+		if !ok || !in.In(seq) {
 			continue
 		}
-		if s := in.open(seq); s.phase == message.Empty && !s.awaited {
+		if s := in.Slot(seq); s.Phase == message.Empty && !s.awaited {
 			s.awaited = true
 			in.await(v, nil, nil)
 		}

@@ -254,7 +254,7 @@ func (p *Protocol) Delivered(seq epoch.Seq, work uint64) {
 // Executed says that the machine has executed a slot.
 func (p *Protocol) Executed(seq epoch.Seq) {
 	in := p.active()
-	if at := in.at(seq); at != nil && at.voted {
+	if at := in.At(seq); at != nil && at.voted {
 		p.suspicion.executed(in.ticks - at.acceptedAt)
 	}
 }
@@ -301,7 +301,7 @@ func (p *Protocol) forgetKnown() {
 // may still be decided, and the certificates of those before.
 func (p *Protocol) Facts() []ordering.Record {
 	var facts []ordering.Record
-	for seq := p.stable.Header.Seq + 1; seq <= p.stable.Header.Seq+p.active().window(); seq++ {
+	for seq := p.stable.Header.Seq + 1; seq <= p.stable.Header.Seq+p.active().Size(); seq++ {
 		if f := p.prepared[seq]; f != nil {
 			facts = append(facts, f)
 		}

@@ -75,7 +75,7 @@ func (s *suspicion) progressed(p *Protocol, work uint64) {
 	if s.moves++; s.moves >= int(p.epoch.Parameters.Checkpoint) {
 		s.moves, s.failures = 0, s.failures/2
 	}
-	if at := p.active().at(p.delivered); at != nil && at.voted { // not what has come as blocks
+	if at := p.active().At(p.delivered); at != nil && at.voted { // not what has come as blocks
 		s.pace.seconds[paceSeconds-1].work += work
 	}
 }

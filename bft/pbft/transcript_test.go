@@ -305,15 +305,8 @@ func (w *world) certificate(votes []*message.Signed, v message.Vote, prepared bo
 }
 
 func voteOf(b message.Body) message.Vote {
-	switch b := b.(type) {
-	case *message.PrePrepare:
-		return b.Vote
-	case *message.Prepare:
-		return b.Vote
-	case *message.Commit:
-		return b.Vote
-	}
-	return message.Vote{}
+	v, _ := message.VoteOf(b)
+	return v
 }
 
 // body is what was said, in words.

@@ -49,9 +49,9 @@ func (p *Protocol) viewChange() *message.ViewChange {
 	if start > 0 {
 		v.Header, v.Attestations = p.stable.Header.Digest(), p.stable.Attestations
 	}
-	for seq := start + 1; seq <= start+p.last.window(); seq++ {
+	for seq := start + 1; seq <= start+p.last.Size(); seq++ {
 		f := p.prepared[seq]
-		if s := p.last.at(seq); s != nil && s.prepared != nil {
+		if s := p.last.At(seq); s != nil && s.prepared != nil {
 			f = s.prepared
 		}
 		if f != nil {
@@ -254,16 +254,16 @@ func (p *Protocol) install(v *message.NewView, signed *message.Signed, changes [
 	old, settled := p.active(), settle(changes)
 	s := ordering.Start{Self: p.self, Epoch: p.epoch, Stable: p.stable, Delivered: p.delivered, Batches: make(map[crypto.Digest]*message.Batch)}
 	in := newInstance(&s, v.View, settled)
-	for seq := p.stable.Header.Seq + 1; seq <= old.highest; seq++ {
-		was := old.at(seq)
+	for seq := p.stable.Header.Seq + 1; seq <= old.Highest; seq++ {
+		was := old.At(seq)
 		if was == nil {
 			continue
 		}
 		if was.prepared != nil {
 			p.remember(was.prepared)
 		}
-		if was.phase == message.Decided {
-			in.open(seq).phase = message.Decided
+		if was.Phase == message.Decided {
+			in.Slot(seq).Phase = message.Decided
 		}
 		if was.batch == nil {
 			continue
@@ -322,8 +322,8 @@ func (p *Protocol) besideCommits(m *message.Signed, v *message.ViewChange) {
 		if in.view >= v.View {
 			continue
 		}
-		for seq := max(v.Start, in.stable) + 1; seq <= in.highest; seq++ {
-			if s := in.at(seq); s != nil {
+		for seq := max(v.Start, in.Stable) + 1; seq <= in.Highest; seq++ {
+			if s := in.At(seq); s != nil {
 				if c := s.commits.Of(m.Author); c != nil {
 					p.conflict(c, m)
 				}

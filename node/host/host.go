@@ -112,17 +112,9 @@ func sizeOf(e *bft.Effects) int {
 	for _, o := range e.Send {
 		switch b := o.Body.(type) {
 		case *message.PrePrepare:
-			if b.Batch != nil {
-				n += b.Batch.Size()
-			} else {
-				n += b.Count() * crypto.DigestSize
-			}
+			n += sizeOfProposal(b)
 		case *message.PaxosAccept:
-			if b.Batch != nil {
-				n += b.Batch.Size()
-			} else {
-				n += b.Count() * crypto.DigestSize
-			}
+			n += sizeOfProposal(&b.PrePrepare)
 		case *message.PaxosLearn:
 			n += small * len(b.Accepted)
 		case *message.PaxosPromise:
@@ -147,6 +139,13 @@ func bytesOf(requests []*message.Request) (n int) {
 		n += q.Size()
 	}
 	return n
+}
+
+func sizeOfProposal(p *message.PrePrepare) int {
+	if p.Batch != nil {
+		return p.Batch.Size()
+	}
+	return p.Count() * crypto.DigestSize
 }
 
 // Take is the next group to write, or nil if one is being written or nothing is staged.

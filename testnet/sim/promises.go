@@ -38,21 +38,18 @@ func newWords() words { return words{said: make(map[promise]crypto.Digest)} }
 
 // promiseOf is what a message binds its author to; ok is false if to nothing.
 func promiseOf(m *message.Signed) (p promise, d crypto.Digest, ok bool) {
+	if v, ok := message.VoteOf(m.Body); ok {
+		kind := m.Body.Kind()
+		if kind == message.KindPrePrepare {
+			kind = message.KindPrepare
+		}
+		return promise{kind, v.View, v.Seq}, v.Digest, true
+	}
 	switch b := m.Body.(type) {
-	case *message.PrePrepare:
-		return promise{message.KindPrepare, b.View, b.Seq}, b.Digest, true
-	case *message.Prepare:
-		return promise{message.KindPrepare, b.View, b.Seq}, b.Digest, true
-	case *message.Commit:
-		return promise{message.KindCommit, b.View, b.Seq}, b.Digest, true
 	case *message.ViewChange:
 		return promise{message.KindViewChange, b.View, 0}, m.Digest(), true
 	case *message.NewView:
 		return promise{message.KindNewView, b.View, 0}, m.Digest(), true
-	case *message.PaxosAccept:
-		return promise{message.KindPaxosAccept, b.View, b.Seq}, b.Digest, true
-	case *message.PaxosAccepted:
-		return promise{message.KindPaxosAccepted, b.View, b.Seq}, b.Digest, true
 	case *message.PaxosPromise:
 		return promise{message.KindPaxosPromise, b.View, 0}, m.Digest(), true
 	case *message.Attestation:

@@ -63,6 +63,18 @@ func (s *script) putAt(n *node, nonce uint64, value string) *transaction {
 	return t
 }
 
+// get has a client ask a node for what the key holds, by an ordered read. The checkers compare the result with the model's.
+func (s *script) get(n *node) *transaction {
+	s.t.Helper()
+	s.nonce++
+	op := operation{kind: kv.KindGet, key: "k"}
+	t := &transaction{op: op, owner: s.clients[0], request: message.NewRequest(s.scheme, s.clients[0].key, s.epoch.Chain, s.nonce, 1<<19, op.encode())}
+	s.audit.submitted(t)
+	t.owner.open = append(t.owner.open, t)
+	n.submit(t)
+	return t
+}
+
 // insist has a transaction's client ask one node after the other until it is answered, as clients do.
 func (s *script) insist(t *transaction) { s.handTo(t, s.someNode()) }
 
@@ -123,14 +135,21 @@ func (s *script) converges() {
 // case N2 N3 N18 F11 F12. Attesting before the block is synced, sending a vote before its sync, or not repeating one's
 // votes after a restart turns it red.
 func TestAPowerCutOfAllAfterAnyEventLosesNothing(t *testing.T) {
-	for _, form := range []struct{ name, value string }{
-		{"transactions inside the proposal", "v"},
-		{"transactions by name", string(make([]byte, message.InlineBytes))},
+	byName := string(make([]byte, message.InlineBytes))
+	for _, form := range []struct {
+		name, value string
+		begin       func(*testing.T, int, ...func(*World)) *script
+		nodes       int
+	}{
+		{"transactions inside the proposal", "v", newScript, 4},
+		{"transactions by name", byName, newScript, 4},
+		{"transactions inside the proposal, in crash mode", "v", newCrashScript, 3},
+		{"transactions by name, in crash mode", byName, newCrashScript, 3},
 	} {
 		t.Run(form.name, func(t *testing.T) {
 			for events, answered := 0, false; !answered; events++ {
-				s := newScript(t, 4)
-				tx := s.put(s.node(1+events%4), form.value)
+				s := form.begin(t, form.nodes)
+				tx := s.put(s.node(1+events%form.nodes), form.value)
 				for range events {
 					s.turn()
 					s.keeps()
