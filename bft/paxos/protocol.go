@@ -27,13 +27,14 @@ type Protocol struct {
 	delivered epoch.Seq
 	accepted  map[epoch.Seq]*ordering.Accepted // of views before current's, above the stable checkpoint: the highest view each
 
-	promised *ordering.Promised // why it accepts in no view below view; nil in view 0
-	promises []*message.Signed  // of a candidate, by member
-	settled  plan               // of a leader
-	learning map[epoch.Seq]*message.PaxosLearn
-	election election
-	stopped  bool // a member is proven to lie, which this mode does not bear: nothing is accepted any more
-	ticks    int
+	promised  *ordering.Promised // why it accepts in no view below view; nil in view 0
+	promiseAt int                // tick from which that may be said again
+	promises  []*message.Signed  // of a candidate, by member
+	settled   plan               // of a leader
+	learning  map[epoch.Seq]*message.PaxosLearn
+	election  election
+	stopped   bool // a member is proven to lie, which this mode does not bear: nothing is accepted any more
+	ticks     int
 
 	out ordering.Output
 }
@@ -213,6 +214,9 @@ func (p *Protocol) Receive(m *message.Signed) error {
 		}
 		return p.current.onAccept(m, b)
 	case *message.PaxosAccepted:
+		if b.View == p.view {
+			p.election.heard(p, m.Author)
+		}
 		return p.current.onAccepted(m, b.Vote)
 	case *message.PaxosLearn:
 		return p.onLearn(b)

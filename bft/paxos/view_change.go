@@ -56,10 +56,17 @@ func (p *Protocol) onPrepare(m *message.Signed, b *message.PaxosPrepare) error {
 	case b.View > p.view:
 		p.promise(b.View)
 		return nil
-	case p.promised != nil && m.Author != p.self:
-		p.sayTo(m.Author, p.promised.Promise) // it has not heard
 	}
+	p.promiseAgain()
 	return ordering.ErrAgain
+}
+
+// promiseAgain tells the owner of this view once more what it may not have heard, now and then, until it leads.
+func (p *Protocol) promiseAgain() {
+	if p.promised != nil && !p.joined && p.Leader() != p.self && p.ticks >= p.promiseAt {
+		p.promiseAt = p.ticks + repeatTicks
+		p.sayTo(p.Leader(), p.promised.Promise)
+	}
 }
 
 // onPromise counts who has promised.
@@ -74,6 +81,7 @@ func (p *Protocol) onPromise(m *message.Signed, b *message.PaxosPromise) error {
 		return ordering.ErrAgain
 	}
 	p.promises[m.Author-1] = m
+	p.election.heard(p, m.Author)
 	p.consider()
 	return nil
 }
@@ -112,7 +120,7 @@ func (p *Protocol) lead() {
 	}
 	p.out.Moved = true
 	p.proposeSettled()
-	p.election.begin(p)
+	p.election.anew(p)
 	p.beat()
 }
 
@@ -156,12 +164,12 @@ func (p *Protocol) Help(peer epoch.ReplicaID, s *message.Status) {
 	if p.stopped {
 		return
 	}
-	p.election.claims(p, s.View)
+	p.election.claims(p, peer, s.View)
 	switch {
 	case p.role == ordering.Candidate && s.View < p.view:
 		p.sayTo(peer, &message.PaxosPrepare{View: p.view})
-	case s.View == p.view && peer == p.Leader() && !s.Installed && p.promised != nil:
-		p.sayTo(peer, p.promised.Promise)
+	case s.View == p.view && peer == p.Leader() && !s.Installed:
+		p.promiseAgain()
 	case p.role == ordering.Leader && s.View > p.view && s.View-p.view <= maxAhead && !s.Installed && p.election.settledDown(p):
 		p.campaign()
 		return
