@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -177,7 +178,7 @@ func (a *app) up(ctx context.Context, n *local.Network, timeout time.Duration, d
 		return a.leftRunning(n, err)
 	}
 	if a.output == "text" {
-		fmt.Fprintf(a.out, "\ntry: %s tx put%s greeting hello\n", os.Args[0], a.dirFlag())
+		fmt.Fprintf(a.out, "\ntry: %s tx put%s greeting hello\n", callOf(os.Args[0]), a.dirFlag())
 	}
 	if detach {
 		return nil
@@ -440,4 +441,12 @@ func (a *app) testnetLogsCommand() *cobra.Command {
 	})
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is written, until Ctrl-C")
 	return cmd
+}
+
+// callOf is how to call this program again: what `go run` has built lies in a folder of the compiler's that nobody calls by name.
+func callOf(program string) string {
+	if strings.Contains(program, string(filepath.Separator)+"go-build") {
+		return "go run ./cmd/quorate"
+	}
+	return program
 }
