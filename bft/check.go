@@ -3,6 +3,8 @@ package bft
 import (
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
@@ -22,8 +24,7 @@ var (
 	errRange          = errors.New("range is empty or too wide")
 	errViewZero       = errors.New("view 0 is there from the beginning")
 	errStart          = errors.New("attestations of the genesis, which needs none")
-	errCertificates   = errors.New("certificates not in order of slots within the window, or of a view that is not over")
-	errAcceptances    = errors.New("votes not in order of slots within the window, or of a view that is not below")
+	errShown          = errors.New("shows slots not in order, beyond the window, or of a view that is not over")
 	errNothingSettled = errors.New("proposal without a batch in view 0, in which nothing is settled")
 )
 
@@ -91,7 +92,7 @@ func checkBody(b message.Body, e *epoch.Epoch) ([]*message.Request, error) {
 	case *message.Commit:
 		return nil, checkSlot(b.Seq)
 	case *message.ViewChange:
-		return nil, checkViewChangeForm(b, e)
+		return nil, checkShown(b.View, b.Start, b.Header, b.Attestations, b.Shown(), e)
 	case *message.NewView:
 		return nil, checkNewView(b, e)
 	case *message.PaxosAccept:
@@ -101,7 +102,7 @@ func checkBody(b message.Body, e *epoch.Epoch) ([]*message.Request, error) {
 	case *message.PaxosLearn:
 		return nil, checkSlot(b.Seq)
 	case *message.PaxosPromise:
-		return nil, checkPromiseForm(b, e)
+		return nil, checkShown(b.View, b.Start, b.Header, b.Attestations, slices.Values(b.Accepted), e)
 	case *message.Attestation:
 		return nil, checkSlot(b.Seq)
 	case *message.Want:
@@ -194,42 +195,18 @@ func checkHave(h *message.Have, e *epoch.Epoch, s crypto.Scheme) error {
 	return nil
 }
 
-// checkViewChangeForm judges what needs no signature.
-func checkViewChangeForm(v *message.ViewChange, e *epoch.Epoch) error {
-	if v.View == 0 {
+// checkShown judges, without a signature, what a member shows as it promises a view: where it starts, and slots above that.
+func checkShown(view epoch.View, start epoch.Seq, header crypto.Digest, attestations []*message.Signed, shown iter.Seq[message.Vote], e *epoch.Epoch) error {
+	if view == 0 {
 		return errViewZero
 	}
-	if v.Start == 0 && (len(v.Attestations) > 0 || v.Header != crypto.Digest{}) {
+	if start == 0 && (len(attestations) > 0 || header != crypto.Digest{}) {
 		return errStart
 	}
-	last := v.Start
-	for i := range v.Prepared {
-		c := &v.Prepared[i]
-		switch {
-		case c.Seq <= last:
-			return errCertificates
-		case c.Seq-v.Start > epoch.Seq(e.Parameters.Window):
-			return errCertificates
-		case c.View >= v.View:
-			return errCertificates
-		}
-		last = c.Seq
-	}
-	return nil
-}
-
-// checkPromiseForm judges what needs no signature.
-func checkPromiseForm(p *message.PaxosPromise, e *epoch.Epoch) error {
-	if p.View == 0 {
-		return errViewZero
-	}
-	if p.Start == 0 && (len(p.Attestations) > 0 || p.Header != crypto.Digest{}) {
-		return errStart
-	}
-	last := p.Start
-	for _, v := range p.Accepted {
-		if v.Seq <= last || v.Seq-p.Start > epoch.Seq(e.Parameters.Window) || v.View >= p.View {
-			return errAcceptances
+	last := start
+	for v := range shown {
+		if v.Seq <= last || v.Seq-start > epoch.Seq(e.Parameters.Window) || v.View >= view {
+			return errShown
 		}
 		last = v.Seq
 	}

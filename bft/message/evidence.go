@@ -91,8 +91,8 @@ func conceals(a, b *Signed) bool {
 	if v.View <= c.View || v.Start >= c.Seq {
 		return false
 	}
-	for _, shown := range v.Prepared {
-		if shown.Seq == c.Seq && (shown.View > c.View || shown.Vote == c.Vote) {
+	for shown := range v.Shown() {
+		if shown.Seq == c.Seq && (shown.View > c.View || shown == c.Vote) {
 			return false
 		}
 	}

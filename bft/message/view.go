@@ -2,6 +2,7 @@ package message
 
 import (
 	"errors"
+	"iter"
 	"math"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -28,6 +29,17 @@ type ViewChange struct {
 	Header       crypto.Digest // of Start; zero at slot 0, which the genesis proves
 	Attestations []*Signed     // a quorum's, to exactly Header; attached
 	Prepared     []Certificate // above Start, one a slot, in ascending order; their votes are attached
+}
+
+// Shown are the slots that it shows a certificate for.
+func (v *ViewChange) Shown() iter.Seq[Vote] {
+	return func(yield func(Vote) bool) {
+		for i := range v.Prepared {
+			if !yield(v.Prepared[i].Vote) {
+				return
+			}
+		}
+	}
 }
 
 // Certificate shows that a batch was prepared at a slot in a view: the word of a quorum for it, its leader's PrePrepare

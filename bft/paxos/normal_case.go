@@ -77,14 +77,14 @@ func (in *Instance) onAccept(m *message.Signed, a *message.PaxosAccept) error {
 }
 
 // Accept says that the batch of a proposal is in hand.
-func (in *Instance) Accept(seq epoch.Seq, b *message.Batch, settled *plan) {
+func (in *Instance) Accept(seq epoch.Seq, b *message.Batch) {
 	s := in.At(seq)
 	if s == nil || s.batch != nil || s.Phase == message.Decided {
 		return
 	}
 	v, ok := s.proposed()
 	if !ok && in.leads {
-		v, ok = settled.vote(in.view, seq)
+		v, ok = in.settled.vote(in.view, seq)
 	}
 	switch {
 	case !ok || v.Digest != b.Digest():

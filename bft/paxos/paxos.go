@@ -19,6 +19,7 @@ type Instance struct {
 
 	delivered epoch.Seq                        // slots up to here are decided and handed on; never below stable
 	next      epoch.Seq                        // the slot that a leader proposes next: above every slot it ever proposed for
+	settled   plan                             // by the promises, of a leader
 	leads     bool                             // this replica is the leader: a majority has promised
 	known     map[crypto.Digest]*message.Batch // of views before
 	ticks     int

@@ -30,7 +30,6 @@ type Protocol struct {
 	promised  *ordering.Promised // why it accepts in no view below view; nil in view 0
 	promiseAt int                // tick from which that may be said again
 	promises  []*message.Signed  // of a candidate, by member
-	settled   plan               // of a leader
 	learning  map[epoch.Seq]*message.PaxosLearn
 	election  election
 	stopped   bool // a member is proven to lie, which this mode does not bear: nothing is accepted any more
@@ -74,7 +73,7 @@ func New(s ordering.Start) *Protocol {
 // begin takes part in the view that this replica has promised.
 func (p *Protocol) begin() {
 	in, old := newInstance(p, p.view), p.current
-	p.current, p.role, p.joined, p.promises, p.settled = in, ordering.Follower, false, nil, plan{}
+	p.current, p.role, p.joined, p.promises = in, ordering.Follower, false, nil
 	clear(p.learning)
 	if old == nil {
 		return
@@ -161,7 +160,7 @@ func (p *Protocol) Accept(seq epoch.Seq, b *message.Batch) {
 		return
 	}
 	if !p.stopped {
-		p.current.Accept(seq, b, &p.settled)
+		p.current.Accept(seq, b)
 	}
 }
 
@@ -179,7 +178,7 @@ func (p *Protocol) Voters(seq epoch.Seq, d crypto.Digest) (ids []epoch.ReplicaID
 			add(p.epoch.Leader(v.View))
 		}
 	}
-	add(p.settled.shownBy(seq, d)...)
+	add(p.current.settled.shownBy(seq, d)...)
 	if l := p.learning[seq]; l != nil && l.Digest == d {
 		for _, m := range l.Accepted {
 			add(m.Author)
@@ -308,8 +307,8 @@ func (p *Protocol) Stable(c *proof.Checkpoint) {
 	for _, seq := range slices.Sorted(maps.Keys(p.accepted)) {
 		keep(p.accepted[seq].Digest)
 	}
-	for i := range p.settled.slots {
-		keep(p.settled.slots[i].digest)
+	for i := range p.current.settled.slots {
+		keep(p.current.settled.slots[i].digest)
 	}
 	p.current.known = known
 	p.consider()

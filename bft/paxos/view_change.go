@@ -102,7 +102,7 @@ func (p *Protocol) consider() {
 		return
 	}
 	if settled := settle(p.promises); settled.start <= p.delivered {
-		p.settled = settled
+		p.current.settled = settled
 		p.lead()
 	}
 }
@@ -111,9 +111,9 @@ func (p *Protocol) consider() {
 func (p *Protocol) lead() {
 	in := p.current
 	p.role, p.joined, in.leads = ordering.Leader, true, true
-	in.next = max(in.next, p.settled.last()+1)
-	for seq := p.delivered + 1; seq <= p.settled.last(); seq++ {
-		v, _ := p.settled.vote(p.view, seq)
+	in.next = max(in.next, in.settled.last()+1)
+	for seq := p.delivered + 1; seq <= in.settled.last(); seq++ {
+		v, _ := in.settled.vote(p.view, seq)
 		if b := in.batch(seq, v.Digest); b != nil {
 			p.out.Settled = append(p.out.Settled, b)
 		}
@@ -130,8 +130,8 @@ func (p *Protocol) proposeSettled() {
 	if !in.leads {
 		return
 	}
-	for seq := p.delivered + 1; seq <= p.settled.last(); seq++ {
-		v, ok := p.settled.vote(p.view, seq)
+	for seq := p.delivered + 1; seq <= in.settled.last(); seq++ {
+		v, ok := in.settled.vote(p.view, seq)
 		if !ok || !in.In(seq) {
 			continue
 		}

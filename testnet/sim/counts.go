@@ -62,8 +62,11 @@ type Kind struct {
 // Kinds lists the counts in the order in which they are printed.
 func (c *Counts) Kinds() []Kind {
 	var kinds []Kind
-	for _, f := range c.fields() {
-		kinds = append(kinds, Kind{f.name, *f.n, f.lies})
+	for _, f := range c.faults() {
+		kinds = append(kinds, Kind{f.name, *f.n, false})
+	}
+	for _, f := range c.lies() {
+		kinds = append(kinds, Kind{f.name, *f.n, true})
 	}
 	return kinds
 }
@@ -71,59 +74,64 @@ func (c *Counts) Kinds() []Kind {
 type field struct {
 	name string
 	n    *int
-	lies bool
 }
 
-func (c *Counts) fields() []field {
-	fields := []field{
-		{"events", &c.Events, false},
-		{"commits", &c.Commits, false},
-		{"transactions", &c.Transactions, false},
-		{"crashes", &c.Crashes, false},
-		{"crashes with un-synced records lost", &c.LostCrashes, false},
-		{"crashes of all", &c.AllCrashes, false},
-		{"torn tails", &c.TornTails, false},
-		{"stale states", &c.StaleStates, false},
-		{"restarts", &c.Restarts, false},
-		{"view changes", &c.ViewChanges, false},
-		{"departures from a view", &c.Departures, false},
-		{"pieces of evidence", &c.Evidence, true},
-		{"twins", &c.Twins, true},
-		{"catch-ups", &c.CatchUps, false},
-		{"stable checkpoints", &c.Checkpoints, false},
-		{"isolations", &c.Isolations, false},
-		{"leaders cut off", &c.Depositions, false},
-		{"one-way cuts", &c.OneWays, false},
-		{"splits", &c.Splits, false},
-		{"networks of another shape", &c.Shapes, false},
-		{"flapping links", &c.Flaps, false},
-		{"starved nodes", &c.Starvations, false},
-		{"slow disks", &c.SlowDisks, false},
-		{"failed syncs", &c.FailedSyncs, false},
-		{"full disks", &c.FullDisks, false},
-		{"wiped disks", &c.Wipes, false},
-		{"restored disks", &c.Restores, false},
-		{"flipped bits", &c.Flips, false},
-		{"clocks that jump", &c.ClockJumps, false},
-		{"mended facts", &c.Mended, false},
-		{"lost batches", &c.LostBatches, false},
-		{"damaged logs refused", &c.Refusals, false},
-		{"live cores", &c.CoreWins, false},
-		{"messages cut off", &c.CutOff, false},
-		{"messages very late", &c.VeryLate, false},
-		{"messages lost", &c.Lost, false},
-		{"messages duplicated", &c.Duplicated, false},
-		{"messages reordered", &c.Reordered, false},
-		{"proposals by name", &c.ByName, false},
-		{"fetches of transactions", &c.Fetches, false},
-		{"retries", &c.Retries, false},
-		{"duplicates answered", &c.Duplicates, false},
-		{"duplicates ordered", &c.OrderedTwice, false},
-		{"expired", &c.Expired, false},
-		{"nonces refused", &c.Refused, false},
+func (c *Counts) fields() []field { return append(c.faults(), c.lies()...) }
+
+// faults are what happens whether or not anybody lies.
+func (c *Counts) faults() []field {
+	return []field{
+		{"events", &c.Events},
+		{"commits", &c.Commits},
+		{"transactions", &c.Transactions},
+		{"crashes", &c.Crashes},
+		{"crashes with un-synced records lost", &c.LostCrashes},
+		{"crashes of all", &c.AllCrashes},
+		{"torn tails", &c.TornTails},
+		{"stale states", &c.StaleStates},
+		{"restarts", &c.Restarts},
+		{"view changes", &c.ViewChanges},
+		{"departures from a view", &c.Departures},
+		{"catch-ups", &c.CatchUps},
+		{"stable checkpoints", &c.Checkpoints},
+		{"isolations", &c.Isolations},
+		{"leaders cut off", &c.Depositions},
+		{"one-way cuts", &c.OneWays},
+		{"splits", &c.Splits},
+		{"networks of another shape", &c.Shapes},
+		{"flapping links", &c.Flaps},
+		{"starved nodes", &c.Starvations},
+		{"slow disks", &c.SlowDisks},
+		{"failed syncs", &c.FailedSyncs},
+		{"full disks", &c.FullDisks},
+		{"wiped disks", &c.Wipes},
+		{"restored disks", &c.Restores},
+		{"flipped bits", &c.Flips},
+		{"clocks that jump", &c.ClockJumps},
+		{"mended facts", &c.Mended},
+		{"lost batches", &c.LostBatches},
+		{"damaged logs refused", &c.Refusals},
+		{"live cores", &c.CoreWins},
+		{"messages cut off", &c.CutOff},
+		{"messages very late", &c.VeryLate},
+		{"messages lost", &c.Lost},
+		{"messages duplicated", &c.Duplicated},
+		{"messages reordered", &c.Reordered},
+		{"proposals by name", &c.ByName},
+		{"fetches of transactions", &c.Fetches},
+		{"retries", &c.Retries},
+		{"duplicates answered", &c.Duplicates},
+		{"duplicates ordered", &c.OrderedTwice},
+		{"expired", &c.Expired},
+		{"nonces refused", &c.Refused},
 	}
+}
+
+// lies are what takes liars.
+func (c *Counts) lies() []field {
+	fields := []field{{"pieces of evidence", &c.Evidence}, {"twins", &c.Twins}}
 	for i, a := range adversary.Acts() {
-		fields = append(fields, field{"words of a liar that is " + a.String(), &c.Lies[i], true})
+		fields = append(fields, field{"words of a liar that is " + a.String(), &c.Lies[i]})
 	}
 	return fields
 }
