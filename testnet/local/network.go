@@ -17,7 +17,7 @@ import (
 )
 
 // Start begins those of the nodes that do not run yet, and returns when each of them answers; see AwaitReady for more. A
-// node that ends before it answers is an error with its last words.
+// node that ends before it answers is an error with its last words; the others run then, and can be stopped.
 func (n *Network) Start(ctx context.Context, ids []int, program Program) error {
 	var idle []int
 	for _, i := range ids {
@@ -43,12 +43,13 @@ func (n *Network) Start(ctx context.Context, ids []int, program Program) error {
 			return fmt.Errorf("node%d: %w", i, err)
 		}
 	}
+	// Of every one, also behind one that ended: a process that has not got as far as its lock is one that Stop and Kill do
+	// not find.
+	var errs []error
 	for k, i := range idle {
-		if err := n.awaitAnswer(ctx, i, begun[k], "/healthz"); err != nil {
-			return err
-		}
+		errs = append(errs, n.awaitAnswer(ctx, i, begun[k], "/healthz"))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // ErrNotReady says that a node runs, but cannot commit.
