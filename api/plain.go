@@ -40,8 +40,9 @@ type Block struct {
 	Leader       uint32        `json:"leader"`
 	BatchTime    int64         `json:"batch_time,string"` // the leader's, in ms since 1970: part of the batch digest
 	Transactions []Transaction `json:"transactions"`
-	Certificate  []Signed      `json:"certificate"`  // a quorum's commits
-	Attestations []Signed      `json:"attestations"` // that cover the block, as far as still at hand
+	Change       string        `json:"change,omitempty"` // instead of transactions: what ends the epoch, encoded, in hexadecimal
+	Certificate  []Signed      `json:"certificate"`      // a quorum's commits
+	Attestations []Signed      `json:"attestations"`     // that cover the block, as far as still at hand
 }
 
 // Header is a block's header.
@@ -78,6 +79,9 @@ type Epoch struct {
 	Quorum     int               `json:"quorum"` // members
 	Members    []EpochMember     `json:"members"`
 	Parameters map[string]uint32 `json:"parameters"`
+	Operators  []string          `json:"operators"` // keys whose signatures change epochs
+	Threshold  uint32            `json:"threshold"` // how many of them it takes
+	Header     *Header           `json:"header"`    // of the base, which announces it; null for the first
 	HandOver   []Signed          `json:"hand_over"` // attestations to the header at the base, by both epochs; the first has none
 }
 

@@ -54,7 +54,7 @@ func (r *Replica) sayAttested(headers []proof.Header) {
 	}
 	for i := range headers {
 		var to []epoch.ReplicaID
-		if r.epoch.Acknowledgers() == 1 && !r.isCheckpoint(headers[i].Seq) {
+		if seq := headers[i].Seq; r.epoch.Acknowledgers() == 1 && !r.isCheckpoint(seq) && seq != r.sealed.seq {
 			to = []epoch.ReplicaID{r.self} // its own word is enough, and nobody else needs it
 		}
 		r.sendTo(to, &message.Attestation{Seq: headers[i].Seq, Header: headers[i].Digest()})
@@ -71,6 +71,7 @@ func (r *Replica) onAttestation(m *message.Signed, a *message.Attestation) error
 	p.attested = max(p.attested, a.Seq)
 	r.hear(m, a)
 	r.acknowledge()
+	defer r.tryEntry()
 	if r.isCheckpoint(a.Seq) {
 		return r.countCheckpoint(m, a)
 	}
@@ -159,6 +160,7 @@ func (r *Replica) reachedHead() {
 		}
 	}
 	r.reachTarget()
+	r.tryEntry()
 }
 
 // openCheckpoints lists the multiples of K above seq that this replica has reached and still counts attestations for.
@@ -182,7 +184,7 @@ func (r *Replica) acknowledge() {
 	for i := range r.attest.voices {
 		seqs[i] = r.attest.voices[i].seq
 	}
-	if r.epoch.Acknowledgers() == 1 && len(r.evidence.list) > 0 {
+	if r.tainted() {
 		return // one word is enough only while nobody lies
 	}
 	slices.SortFunc(seqs, func(a, b epoch.Seq) int { return cmp.Compare(b, a) })
@@ -246,6 +248,9 @@ func (r *Replica) becameStable(c *proof.Checkpoint) {
 	base := r.base()
 	r.forgetBodies(base)
 	r.out.Persist = append(append(append(r.out.Persist, base), r.order.Promises()...), r.evidenceRecords()...)
+	if r.sealed.next != nil {
+		r.out.Persist = append(r.out.Persist, &ordering.Sealed{Next: r.sealed.next})
+	}
 	r.out.Trim = true
 	r.note(StableAt{c.Header.Seq})
 }

@@ -32,9 +32,17 @@ type (
 	// Found is what a Read asked of this replica's own store.
 	Found struct {
 		For        epoch.ReplicaID
+		Epoch      crypto.Digest     // the Read's
 		Blocks     []*proof.Block    // a run from the first one asked for; as many as are there, and fit
 		Checkpoint *proof.Checkpoint // the newest one among them, if there is one
 	}
+
+	// Asked is a change of the epoch that somebody has handed in here. proof.Asked has found nothing wrong with it.
+	Asked struct{ *message.Change }
+
+	// Foreign says that something has come of an epoch that is not known here. Nobody can tell whether it holds; it may be that this
+	// replica is behind by an epoch.
+	Foreign struct{}
 
 	// Lost says of which blocks this replica's own store can no longer read the batches: the disk has damaged them.
 	Lost struct{ Seqs []epoch.Seq }
@@ -45,6 +53,8 @@ func (Received) event()  {}
 func (Submitted) event() {}
 func (Executed) event()  {}
 func (Found) event()     {}
+func (Asked) event()     {}
+func (Foreign) event()   {}
 func (Lost) event()      {}
 
 // TickMillis is the interval between two Ticks, in ms.
@@ -77,7 +87,7 @@ const (
 //  3. A message to oneself is signed and comes back as Received, like anyone else's.
 type Effects struct {
 	Persist      []ordering.Record  // append to the log, and sync
-	Enter        *epoch.Epoch       // from now on also: these peers, keys and rules
+	Enter        []*epoch.Epoch     // from now on also: these peers, keys and rules
 	Send         []message.Outgoing // sign, and send: to one, some, all, or into the gossip
 	Execute      []Execution        // apply, in this order, without gaps
 	Answer       []Answer           // a request was refused, and why
@@ -90,7 +100,7 @@ type Effects struct {
 
 // None says whether there is nothing to carry out, as after most ticks.
 func (e *Effects) None() bool {
-	return len(e.Persist) == 0 && e.Enter == nil && len(e.Send) == 0 && len(e.Execute) == 0 && len(e.Answer) == 0 &&
+	return len(e.Persist) == 0 && len(e.Enter) == 0 && len(e.Send) == 0 && len(e.Execute) == 0 && len(e.Answer) == 0 &&
 		e.Acknowledged == nil && len(e.Read) == 0 && !e.Trim && e.Halt == nil && len(e.Notes) == 0
 }
 
@@ -99,12 +109,13 @@ type Execution struct {
 	Seq   epoch.Seq
 	Time  int64 // ms since 1970; never before that of the slot before
 	Batch *message.Batch
+	Rules *epoch.Parameters // of the epoch that the slot belongs to
 }
 
 // Answer refuses a request.
 type Answer struct {
 	Request *message.Request
-	Refusal error // ErrPoolFull
+	Refusal error // ErrPoolFull, or that the epoch that has begun has no room for it
 }
 
 // Acknowledgement is a quorum's word that it has executed everything up to Seq and holds the blocks. Then any quorum
@@ -114,9 +125,10 @@ type Acknowledgement struct {
 	Attestations []*message.Signed // each to a header at or above Seq on this replica's chain
 }
 
-// Read asks for the blocks From to To on behalf of a peer.
+// Read asks for the blocks From to To on behalf of a peer, which is told in the epoch that they belong to.
 type Read struct {
 	For      epoch.ReplicaID
+	Epoch    crypto.Digest
 	From, To epoch.Seq
 }
 
@@ -158,6 +170,15 @@ type (
 	StableAt struct{ Seq epoch.Seq }
 	// HoldsEvidence is that this replica has come to hold evidence against a member.
 	HoldsEvidence struct{ *message.Evidence }
+	// SealedEpoch is that a change has ended the epoch that was running: this one will follow.
+	SealedEpoch struct{ Next *epoch.Epoch }
+	// EnteredEpoch is that this replica takes part in another epoch from now on.
+	EnteredEpoch struct{ *epoch.Epoch }
+	// VoidChange is that a change was decided at a slot where it is not valid: it changes nothing.
+	VoidChange struct {
+		Seq    epoch.Seq
+		Reason error
+	}
 	// MendedBlock is that a peer has supplied the batch of a block that was lost here.
 	MendedBlock struct {
 		Seq  epoch.Seq
@@ -172,4 +193,7 @@ func (LeftView) note()      {}
 func (EnteredView) note()   {}
 func (StableAt) note()      {}
 func (HoldsEvidence) note() {}
+func (SealedEpoch) note()   {}
+func (EnteredEpoch) note()  {}
+func (VoidChange) note()    {}
 func (MendedBlock) note()   {}

@@ -215,7 +215,7 @@ func (r *Replica) onFetch(from epoch.ReplicaID, f *message.Fetch) error {
 		return errFetchedMuch
 	}
 	p.fetched += size
-	r.sendTo([]epoch.ReplicaID{from}, &message.Bodies{Seq: f.Seq, Batch: f.Batch, Time: b.Time, Requests: requests})
+	r.sendTo([]epoch.ReplicaID{from}, &message.Bodies{Seq: f.Seq, Batch: f.Batch, Time: b.Time, Requests: requests, Change: b.Change})
 	return nil
 }
 
@@ -245,6 +245,15 @@ func (r *Replica) onBodies(b *message.Bodies) error {
 		return errNotFetched
 	}
 	g := r.gather.list[i]
+	if b.Change != nil {
+		batch := message.NewChangeBatch(b.Time, b.Change)
+		if g.Batch != nil || g.Outline != nil || batch.Digest() != g.Digest {
+			return errNotFetched
+		}
+		g.Batch = batch
+		r.settle(g)
+		return nil
+	}
 	if g.Batch == nil && g.Outline == nil {
 		o := message.NewBatch(b.Time, b.Requests).Outline()
 		if o.Digest() != g.Digest {

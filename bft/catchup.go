@@ -40,6 +40,8 @@ type catchup struct {
 	lastMoved uint64 // tick of the last delivery
 	toldAt    uint64 // tick of the last Status
 
+	foreignTil uint64 // until this tick this replica may have missed the end of its epoch
+
 	asked   epoch.ReplicaID // whom a Want is out to; 0: nobody
 	askedAt uint64
 	last    epoch.ReplicaID // who was asked last
@@ -53,6 +55,7 @@ type peer struct {
 	fetched    int       // bytes of transactions sent to it at its wish, less what it was allowed since
 	fetchedAt  uint64    // tick as of which
 	uselessTil uint64    // it claimed what it could not show: not asked before this tick
+	handedAt   uint64    // tick at which it was last told what follows an epoch that is over
 }
 
 // height is how far a peer claims to be.
@@ -95,7 +98,7 @@ func (r *Replica) progress() []message.Phase {
 
 // due says whether anything waits to happen that a lost message could hold up.
 func (r *Replica) due() bool {
-	return !r.order.Voting() || r.pool.waiting > 0 || r.order.Open() > r.head.Seq || r.head.Seq > r.attest.acknowledged ||
+	return r.sealed.seq != 0 || r.ticks < r.catchup.foreignTil || !r.order.Voting() || r.pool.waiting > 0 || r.order.Open() > r.head.Seq || r.head.Seq > r.attest.acknowledged ||
 		r.Behind() > 0
 }
 
@@ -152,7 +155,7 @@ func (r *Replica) attestAgain(to epoch.ReplicaID, p *peer, s *message.Status) {
 	if r.ticks-p.againAt < againTicks && p.againAt != 0 {
 		return
 	}
-	if s.Stable < r.attest.stable.Header.Seq {
+	if s.Stable < r.attest.stable.Header.Seq && r.attest.stable.Header.Seq > r.epoch.Base {
 		p.againAt = r.ticks
 		r.sendTo([]epoch.ReplicaID{to}, &message.Have{Checkpoint: proof.EncodeCheckpoint(r.attest.stable)})
 	}
@@ -176,12 +179,17 @@ func (r *Replica) sayAgain(to epoch.ReplicaID, p *peer, m *message.Signed) {
 
 // onWant has blocks read for a peer, one request of each peer at a time.
 func (r *Replica) onWant(from epoch.ReplicaID, q *message.Want) error {
+	return r.serve(from, q, r.epoch, r.head.Seq)
+}
+
+// serve has blocks read of an epoch of which last is the newest slot here.
+func (r *Replica) serve(from epoch.ReplicaID, q *message.Want, e *epoch.Epoch, last epoch.Seq) error {
 	p := &r.catchup.peers[from-1]
 	if p.serving {
 		return errAskedEnough
 	}
 	p.serving = true
-	r.out.Read = append(r.out.Read, Read{For: from, From: q.From, To: min(q.To, r.head.Seq)})
+	r.out.Read = append(r.out.Read, Read{For: from, Epoch: e.ID, From: max(q.From, e.Base+1), To: min(q.To, last)})
 	return nil
 }
 
@@ -195,30 +203,37 @@ func (r *Replica) onFound(f Found) {
 	if f.Checkpoint != nil {
 		have.Checkpoint = proof.EncodeCheckpoint(f.Checkpoint)
 	}
-	r.sendTo([]epoch.ReplicaID{f.For}, have)
+	r.out.Send = append(r.out.Send, message.Outgoing{Body: have, To: []epoch.ReplicaID{f.For}, Epoch: f.Epoch})
 }
 
 // onHave takes in blocks and checkpoints, whose certificates Check has found valid.
 func (r *Replica) onHave(from epoch.ReplicaID, h *message.Have) error {
-	before, mended := r.delivered, 0
+	before, missing := r.delivered, len(r.mend.seqs)
+	if err := r.mendFrom(from, h); err != nil {
+		return err
+	}
+	mended := missing > len(r.mend.seqs)
 	for _, raw := range h.Blocks {
-		seq := proof.ReadHeader(message.NewReader(raw)).Seq
-		lost := r.lost(seq)
-		if !lost && !r.lacks(seq) {
+		if !r.lacks(proof.ReadHeader(message.NewReader(raw)).Seq) {
 			continue // not worth taking apart
 		}
 		b, err := proof.DecodeBlock(raw)
 		if err != nil {
 			return err
 		}
-		if lost {
-			r.mended(from, b)
-			mended++
-			continue
-		}
 		r.learn(b)
 	}
 	r.deliverInOrder()
+	if len(h.HandOver) > 0 {
+		o, err := proof.DecodeHandOver(h.HandOver)
+		if err != nil {
+			return err
+		}
+		r.onHandOver(o)
+		if r.epoch.ID != o.Header.Epoch {
+			return nil // the next epoch has begun
+		}
+	}
 	if len(h.Checkpoint) > 0 {
 		c, err := proof.DecodeCheckpoint(h.Checkpoint)
 		if err != nil {
@@ -226,7 +241,7 @@ func (r *Replica) onHave(from epoch.ReplicaID, h *message.Have) error {
 		}
 		r.onCheckpoint(c)
 	}
-	if len(h.Blocks) == 0 && len(h.Checkpoint) > 0 || mended > 0 && r.delivered == before {
+	if len(h.Blocks) == 0 && len(h.Checkpoint)+len(h.HandOver) > 0 || mended && r.delivered == before {
 		return nil // not what catching up has asked for
 	}
 	c := &r.catchup
@@ -245,7 +260,7 @@ func (r *Replica) onHave(from epoch.ReplicaID, h *message.Have) error {
 // lacks says whether a slot's block is of use: not decided here, and not so far ahead that it would only be kept.
 func (r *Replica) lacks(seq epoch.Seq) bool {
 	_, decided := r.pending[seq]
-	return !decided && seq > r.delivered && seq <= r.delivered+2*message.MaxHaveBlocks
+	return !decided && !r.sealedAt(seq) && seq > r.delivered && seq <= r.delivered+2*message.MaxHaveBlocks
 }
 
 // learn takes a block's word for what its slot decided, not for what came of it: that this replica finds out itself.

@@ -20,10 +20,11 @@ var (
 	ErrSignature      = errors.New("signature does not hold")
 	ErrTooLarge       = errors.New("is too large")
 	errEmptyBatch     = errors.New("batch is empty")
-	errGenesisSlot    = errors.New("slot 0 is the genesis")
+	errBaseSlot       = errors.New("slot is one of an epoch before")
 	errRange          = errors.New("range is empty or too wide")
 	errViewZero       = errors.New("view 0 is there from the beginning")
-	errStart          = errors.New("attestations of the genesis, which needs none")
+	errStart          = errors.New("attestations of the header that the epoch begins with, which needs none")
+	errRenewal        = errors.New("renewal of another member than the one that asks for it")
 	errShown          = errors.New("shows slots not in order, beyond the window, or of a view that is not over")
 	errNothingSettled = errors.New("proposal without a batch in view 0, in which nothing is settled")
 )
@@ -68,6 +69,14 @@ func Check(m *message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
 			return proof.VerifyDecided(b.Vote, b.Accepted, e, s)
 		case *message.Evidence:
 			return checkEvidence(b, e, s)
+		case *message.Propose:
+			return checkPropose(m.Author, b, e, s)
+		case *message.Bodies:
+			return checkChange(b.Change, b.Seq, e, s)
+		case *message.PrePrepare:
+			return checkProposedChange(b, e, s)
+		case *message.PaxosAccept:
+			return checkProposedChange(&b.PrePrepare, e, s)
 		}
 		return nil
 	}
@@ -88,9 +97,9 @@ func checkBody(b message.Body, e *epoch.Epoch) ([]*message.Request, error) {
 	case *message.PrePrepare:
 		return checkProposal(b, e)
 	case *message.Prepare:
-		return nil, checkSlot(b.Seq)
+		return nil, checkSlot(b.Seq, e)
 	case *message.Commit:
-		return nil, checkSlot(b.Seq)
+		return nil, checkSlot(b.Seq, e)
 	case *message.ViewChange:
 		return nil, checkShown(b.View, b.Start, b.Header, b.Attestations, b.Shown(), e)
 	case *message.NewView:
@@ -98,13 +107,16 @@ func checkBody(b message.Body, e *epoch.Epoch) ([]*message.Request, error) {
 	case *message.PaxosAccept:
 		return checkProposal(&b.PrePrepare, e)
 	case *message.PaxosAccepted:
-		return nil, checkSlot(b.Seq)
+		return nil, checkSlot(b.Seq, e)
 	case *message.PaxosLearn:
-		return nil, checkSlot(b.Seq)
+		return nil, checkSlot(b.Seq, e)
 	case *message.PaxosPromise:
 		return nil, checkShown(b.View, b.Start, b.Header, b.Attestations, slices.Values(b.Accepted), e)
 	case *message.Attestation:
-		return nil, checkSlot(b.Seq)
+		if b.Seq == e.Base && e.Base > 0 && b.Header == e.ID {
+			return nil, nil // what the hand-over to this epoch rests on
+		}
+		return nil, checkSlot(b.Seq, e)
 	case *message.Want:
 		if b.From == 0 || b.To < b.From || b.To-b.From >= message.MaxHaveBlocks {
 			return nil, errRange
@@ -113,17 +125,17 @@ func checkBody(b message.Body, e *epoch.Epoch) ([]*message.Request, error) {
 	case *message.Bundle:
 		return b.Requests, nil
 	case *message.Fetch:
-		return nil, checkSlot(b.Seq)
+		return nil, checkSlot(b.Seq, e)
 	case *message.Bodies:
-		return b.Requests, checkSlot(b.Seq)
+		return b.Requests, checkSlot(b.Seq, e)
 	default:
 		return nil, nil
 	}
 }
 
-func checkSlot(seq epoch.Seq) error {
-	if seq == 0 {
-		return errGenesisSlot
+func checkSlot(seq epoch.Seq, e *epoch.Epoch) error {
+	if seq <= e.Base {
+		return errBaseSlot
 	}
 	return nil
 }
@@ -132,7 +144,7 @@ func checkSlot(seq epoch.Seq) error {
 // will succeed, or were executed before, is an outcome of execution and no ground to withhold a vote. Of transactions that
 // are only named, each is judged where it comes in, and the batch when it is whole.
 func checkProposal(p *message.PrePrepare, e *epoch.Epoch) ([]*message.Request, error) {
-	if err := checkSlot(p.Seq); err != nil {
+	if err := checkSlot(p.Seq, e); err != nil {
 		return nil, err
 	}
 	switch {
@@ -143,7 +155,37 @@ func checkProposal(p *message.PrePrepare, e *epoch.Epoch) ([]*message.Request, e
 	case p.Batch == nil:
 		return nil, checkCount(len(p.Outline.Bodies), e)
 	}
+	if p.Batch.Change != nil {
+		return nil, nil // judged behind its author's signature
+	}
 	return p.Batch.Requests, checkBatch(p.Batch, e)
+}
+
+// checkProposedChange judges a change that is proposed: it is voted for where it may end the epoch, and nowhere else.
+func checkProposedChange(p *message.PrePrepare, e *epoch.Epoch, s crypto.Scheme) error {
+	if p.Batch == nil {
+		return nil
+	}
+	return checkChange(p.Batch.Change, p.Seq, e, s)
+}
+
+func checkChange(c *message.Change, at epoch.Seq, e *epoch.Epoch, s crypto.Scheme) error {
+	if c == nil {
+		return nil
+	}
+	_, err := proof.Next(e, c, at, s)
+	return err
+}
+
+// checkPropose judges a change that a member tells of.
+func checkPropose(author epoch.ReplicaID, p *message.Propose, e *epoch.Epoch, s crypto.Scheme) error {
+	if err := proof.Asked(e, p.Change, s); err != nil {
+		return err
+	}
+	if len(p.Change.Authority) == 0 && proof.Renewed(e, &p.Change.Next) != author {
+		return errRenewal
+	}
+	return nil
 }
 
 func checkCount(requests int, e *epoch.Epoch) error {
@@ -182,6 +224,15 @@ func checkHave(h *message.Have, e *epoch.Epoch, s crypto.Scheme) error {
 			return fmt.Errorf("block %d: %w", b.Header.Seq, err)
 		}
 	}
+	if len(h.HandOver) > 0 {
+		o, err := proof.DecodeHandOver(h.HandOver)
+		if err != nil {
+			return err
+		}
+		if _, err := o.Verify(e, s); err != nil {
+			return err
+		}
+	}
 	if len(h.Checkpoint) == 0 {
 		return nil
 	}
@@ -200,7 +251,10 @@ func checkShown(view epoch.View, start epoch.Seq, header crypto.Digest, attestat
 	if view == 0 {
 		return errViewZero
 	}
-	if start == 0 && (len(attestations) > 0 || header != crypto.Digest{}) {
+	switch {
+	case start < e.Base:
+		return errBaseSlot
+	case start == e.Base && (len(attestations) > 0 || header != crypto.Digest{}):
 		return errStart
 	}
 	last := start
@@ -215,7 +269,7 @@ func checkShown(view epoch.View, start epoch.Seq, header crypto.Digest, attestat
 
 // checkStart judges the stable checkpoint that a member begins what it shows with.
 func checkStart(seq epoch.Seq, header crypto.Digest, attestations []*message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
-	if seq == 0 {
+	if seq == e.Base {
 		return nil
 	}
 	if err := proof.VerifyAttested(seq, header, attestations, e, s); err != nil {

@@ -2,6 +2,7 @@ package bft
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,7 +66,26 @@ func (v *validity) bodies() []message.Body {
 		v.viewChange(),
 		&message.NewView{View: 1, ViewChanges: []message.Named{{Author: 1}, {Author: 2}, {Author: 4}}},
 		v.evidence(),
+		&message.Propose{Change: v.renewal(2)},
+		&message.Ready{Change: crypto.Digest{1}, Seq: 4},
+		&message.PrePrepare{Vote: message.Vote{Seq: 5, Digest: v.changeBatch().Digest()}, Batch: v.changeBatch()},
 	}
+}
+
+// renewal is a change that gives a member another incarnation.
+func (v *validity) renewal(of epoch.ReplicaID) *message.Change {
+	c := &message.Change{Chain: v.epoch.Chain, Of: v.epoch.ID, Next: v.epoch.Configuration, Last: 9}
+	c.Next.Members = slices.Clone(c.Next.Members)
+	c.Next.Members[of-1].Incarnation = epoch.Incarnation{99}
+	return c
+}
+
+func (v *validity) changeBatch() *message.Batch {
+	c := v.renewal(3)
+	for _, id := range []epoch.ReplicaID{1, 2, 3} {
+		c.Readiness = append(c.Readiness, v.say(id, &message.Ready{Change: c.ID(), Incarnation: c.Next.Members[id-1].Incarnation, Seq: 4}))
+	}
+	return message.NewChangeBatch(2000, c)
 }
 
 // paxosBodies are those that are said in crash mode alone.

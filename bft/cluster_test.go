@@ -29,7 +29,7 @@ func small() epoch.Parameters {
 }
 
 func testGenesis(n int, p epoch.Parameters) *proof.Genesis {
-	g := &proof.Genesis{Chain: "test", Test: true, Mode: epoch.Byzantine, Parameters: p, Time: 1000}
+	g := &proof.Genesis{Chain: "test", Test: true, Configuration: epoch.Configuration{Mode: epoch.Byzantine, Parameters: p}, Time: 1000}
 	for i := 1; i <= n; i++ {
 		g.Members = append(g.Members, epoch.Member{
 			Name: fmt.Sprintf("node%d", i), Key: keys[i].Public(), PeerID: fmt.Sprintf("peer%d", i),
@@ -62,8 +62,9 @@ type parcel struct {
 type node struct {
 	id      epoch.ReplicaID
 	replica *Replica
-	past    []ordering.Record // the whole log
-	trimmed int               // what stands before it may be gone, but for bodies
+	epochs  map[crypto.Digest]*epoch.Epoch // that it knows
+	past    []ordering.Record              // the whole log
+	trimmed int                            // what stands before it may be gone, but for bodies
 	bodies  map[crypto.Digest]*message.Batch
 	blocks  map[epoch.Seq]*proof.Block
 	state   crypto.Digest
@@ -90,7 +91,10 @@ func newClusterOf(t *testing.T, g *proof.Genesis) *cluster {
 	for i := 1; i <= n; i++ {
 		x := &node{id: epoch.ReplicaID(i), bodies: make(map[crypto.Digest]*message.Batch), blocks: make(map[epoch.Seq]*proof.Block)}
 		x.past = []ordering.Record{&ordering.Birth{Key: keys[i].Public(), Incarnation: epoch.Incarnation{byte(i)}}}
+		x.epochs = map[crypto.Digest]*epoch.Epoch{c.epoch.ID: c.epoch}
 		c.nodes = append(c.nodes, x)
+	}
+	for _, x := range c.nodes {
 		c.start(x)
 	}
 	return c
@@ -99,12 +103,30 @@ func newClusterOf(t *testing.T, g *proof.Genesis) *cluster {
 func (c *cluster) node(id epoch.ReplicaID) *node { return c.nodes[id-1] }
 
 func (c *cluster) start(x *node) {
-	r, out, err := New(Config{Self: x.id, Genesis: c.genesis}, x.past)
+	r, out, err := New(Config{Self: x.id, Genesis: c.genesis, Scheme: scheme, History: x.history()}, x.past)
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	x.epochs = map[crypto.Digest]*epoch.Epoch{c.epoch.ID: c.epoch}
+	for _, p := range r.History() {
+		x.epochs[p.Epoch.ID] = p.Epoch
+	}
 	x.replica = r
 	c.apply(x, out)
+}
+
+// history is what the whole log tells of epochs that are over.
+func (x *node) history() (past []Past) {
+	var last *epoch.Epoch
+	for _, rec := range x.past {
+		if e, ok := rec.(*ordering.Entered); ok {
+			if last != nil {
+				past = append(past, Past{last, e.HandOver})
+			}
+			last = e.Epoch
+		}
+	}
+	return past
 }
 
 // surviving is the least of a log that may be left after trimming: from the newest Base's append on, and the bodies
@@ -130,6 +152,9 @@ func (x *node) inBlock(d crypto.Digest) bool {
 }
 
 func (c *cluster) apply(x *node, out Effects) {
+	for _, e := range out.Enter {
+		x.epochs[e.ID] = e
+	}
 	c.record(x, &out)
 	if out.Trim {
 		x.trimmed = len(x.past)
@@ -152,7 +177,7 @@ func (c *cluster) apply(x *node, out Effects) {
 	for _, q := range out.Read {
 		blocks := x.read(q)
 		q.To = q.From + epoch.Seq(len(blocks)) - 1
-		c.post(x.id, x.id, Found{For: q.For, Blocks: blocks, Checkpoint: x.checkpoint(q)})
+		c.post(x.id, x.id, Found{For: q.For, Epoch: q.Epoch, Blocks: blocks, Checkpoint: x.checkpoint(q)})
 	}
 	if out.Acknowledged != nil {
 		x.acked = append(x.acked, *out.Acknowledged)
@@ -186,7 +211,7 @@ func (x *node) read(q Read) (blocks []*proof.Block) {
 func (c *cluster) send(x *node, o message.Outgoing) {
 	m := o.Again
 	if m == nil {
-		m = message.Sign(scheme, keys[x.id], c.epoch, x.id, o.Body)
+		m = message.Sign(scheme, keys[x.id], x.epochs[o.Epoch], x.id, o.Body)
 	}
 	x.said++
 	to := o.To
@@ -209,7 +234,12 @@ func (c *cluster) send(x *node, o message.Outgoing) {
 			if got, err = message.Decode(w.Bytes()); err != nil {
 				c.t.Fatal(err)
 			}
-			if err := Check(got, c.epoch, scheme); err != nil {
+			e := c.node(id).epochs[got.Epoch]
+			if e == nil {
+				c.post(x.id, id, Foreign{})
+				continue
+			}
+			if err := Check(got, e, scheme); err != nil {
 				c.t.Fatalf("%d says to %d what is not valid: %v", x.id, id, err)
 			}
 		}
@@ -279,8 +309,8 @@ func (c *cluster) record(x *node, out *Effects) {
 		w.U8(uint8(rec.Kind()))
 		w.String(ordering.Encode(rec))
 	}
-	w.Flag(out.Enter != nil)
-	writeSends(&w, c.epoch, x.id, out.Send)
+	w.Flag(len(out.Enter) > 0)
+	writeSends(&w, x.epochs, x.id, out.Send)
 	for _, e := range out.Execute {
 		d := e.Batch.Digest()
 		w.U64(uint64(e.Seq))
@@ -305,11 +335,11 @@ func (c *cluster) record(x *node, out *Effects) {
 	x.trace = crypto.Hash("test/trace", w.Bytes())
 }
 
-func writeSends(w *message.Writer, e *epoch.Epoch, author epoch.ReplicaID, sends []message.Outgoing) {
+func writeSends(w *message.Writer, epochs map[crypto.Digest]*epoch.Epoch, author epoch.ReplicaID, sends []message.Outgoing) {
 	for _, o := range sends {
 		m := o.Again
 		if m == nil {
-			m = message.Sign(scheme, keys[author], e, author, o.Body)
+			m = message.Sign(scheme, keys[author], epochs[o.Epoch], author, o.Body)
 		}
 		m.Encode(w)
 		w.U8(uint8(o.Way))
@@ -341,7 +371,7 @@ func (c *cluster) agree(seq epoch.Seq, ids ...epoch.ReplicaID) {
 // checkpoint is the newest one in the log among the blocks that a Read asks for.
 func (x *node) checkpoint(q Read) (newest *proof.Checkpoint) {
 	for _, rec := range x.past {
-		if b, ok := rec.(*ordering.Base); ok && b.Stable.Header.Seq >= q.From && b.Stable.Header.Seq <= q.To {
+		if b, ok := rec.(*ordering.Base); ok && b.Stable.Header.Seq >= q.From && b.Stable.Header.Seq <= q.To && len(b.Stable.Attestations) > 0 {
 			newest = b.Stable
 		}
 	}

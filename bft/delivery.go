@@ -2,6 +2,7 @@ package bft
 
 import (
 	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/ordering"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/internal/invariant"
@@ -16,7 +17,7 @@ const maxExecuting = 64
 
 // onDecided keeps a decision until its turn comes.
 func (r *Replica) onDecided(d ordering.Decision, learned bool) {
-	if d.Seq <= r.delivered {
+	if d.Seq <= r.delivered || r.sealedAt(d.Seq) {
 		return
 	}
 	if _, ok := r.pending[d.Seq]; ok {
@@ -27,7 +28,7 @@ func (r *Replica) onDecided(d ordering.Decision, learned bool) {
 }
 
 func (r *Replica) deliverInOrder() {
-	for len(r.executing) < maxExecuting+int(r.epoch.Parameters.Burst) {
+	for r.sealed.seq == 0 && len(r.executing) < maxExecuting+int(r.epoch.Parameters.Burst) {
 		d, ok := r.pending[r.delivered+1]
 		if !ok {
 			return
@@ -36,9 +37,12 @@ func (r *Replica) deliverInOrder() {
 		r.delivered = d.Seq
 		r.time = max(r.time, d.Batch.Time)
 		r.executing = append(r.executing, d)
-		r.out.Execute = append(r.out.Execute, Execution{Seq: d.Seq, Time: r.time, Batch: d.Batch})
+		r.out.Execute = append(r.out.Execute, Execution{Seq: d.Seq, Time: r.time, Batch: d.Batch, Rules: &r.epoch.Parameters})
 		r.order.Delivered(d.Seq, r.pool.work(d.Batch.Requests))
 		r.catchup.progressed(r.ticks)
+		if d.Batch.Change != nil {
+			r.seal(&d)
+		}
 	}
 }
 
@@ -57,6 +61,10 @@ func (r *Replica) onExecuted(outcomes []Outcome) {
 			Epoch: r.epoch.ID, Seq: d.Seq, Parent: r.head.Digest(), Batch: d.Batch.Digest(),
 			Results: o.Results, State: o.State, Time: max(r.head.Time, d.Batch.Time),
 		}
+		ends := r.sealed.seq == d.Seq
+		if ends {
+			h.NextEpoch = message.ConfigurationDigest(r.sealed.config)
+		}
 		if !d.Logged {
 			r.out.Persist = append(r.out.Persist, &ordering.Bodies{Batch: d.Batch})
 		}
@@ -65,6 +73,9 @@ func (r *Replica) onExecuted(outcomes []Outcome) {
 		}})
 		r.head = h
 		r.chain[h.Seq] = h
+		if ends {
+			r.announced(&h)
+		}
 		if own := r.order.Batch(h.Seq); own != nil && own.Digest() != h.Batch {
 			r.pool.markWaiting(own.Requests) // the leader has proposed one batch here, and another to others
 		}
@@ -82,8 +93,12 @@ func (r *Replica) onExecuted(outcomes []Outcome) {
 		attested = append(attested, r.head)
 	}
 	r.sayAttested(attested)
+	if r.sealed.next != nil {
+		r.attestNext()
+	}
 	r.deliverInOrder()
 	r.reachedHead()
+	r.compareHandOver()
 }
 
 func (r *Replica) isCheckpoint(seq epoch.Seq) bool {

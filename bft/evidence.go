@@ -22,7 +22,10 @@ var (
 type evidence struct {
 	list   []*message.Evidence // in the order in which it came
 	broken map[message.Promise]bool
-	of     []int // how much against each member
+
+	// Of the epoch that is running:
+	of      []int // how much against each member
+	current int   // how much in all
 }
 
 // accuse holds two words of a member against it, if they are evidence.
@@ -45,21 +48,27 @@ func (r *Replica) onEvidence(e *message.Evidence) error {
 
 func (r *Replica) hold(e *message.Evidence) error {
 	promise := e.Broken()
-	of := &r.evidence.of[promise.Author-1]
-	switch {
-	case r.evidence.broken[promise]:
+	if r.evidence.broken[promise] {
 		return errKnownEvidence
-	case *of >= maxEvidence:
-		return errMuchEvidence
 	}
-	*of++
+	if promise.Epoch == r.epoch.ID {
+		of := &r.evidence.of[promise.Author-1]
+		if *of >= maxEvidence {
+			return errMuchEvidence
+		}
+		*of++
+		r.evidence.current++
+		r.order.Accuse(e)
+	}
 	r.evidence.broken[promise] = true
 	r.evidence.list = append(r.evidence.list, e)
-	r.order.Accuse(e)
 	return nil
 }
 
 func (r *Replica) tellEvidence(e *message.Evidence) {
+	if e.Broken().Epoch != r.epoch.ID {
+		return // those who were in it have heard of it
+	}
 	r.out.Send = append(r.out.Send, message.Outgoing{Body: e, Epoch: r.epoch.ID, Way: message.Gossip})
 }
 

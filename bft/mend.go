@@ -42,17 +42,33 @@ func (r *Replica) tickMending() {
 		if id == r.self || r.catchup.peers[id-1].height() < m.seqs[0] {
 			continue
 		}
-		to := m.seqs[0]
+		to, of := m.seqs[0], r.EpochAt(m.seqs[0])
 		for _, seq := range m.seqs[1:] {
-			if seq != to+1 || to-m.seqs[0] >= wantBlocks-1 {
+			if seq != to+1 || r.EpochAt(seq) != of || to-m.seqs[0] >= wantBlocks-1 {
 				break
 			}
 			to = seq
 		}
 		m.asked, m.last, m.askedAt = id, id, r.ticks
-		r.sendTo([]epoch.ReplicaID{id}, &message.Want{From: m.seqs[0], To: to})
+		want := &message.Want{From: m.seqs[0], To: to}
+		r.out.Send = append(r.out.Send, message.Outgoing{Body: want, To: []epoch.ReplicaID{id}, Epoch: of.ID})
 		return
 	}
+}
+
+// mendFrom takes from a Have what was lost here, of whatever epoch.
+func (r *Replica) mendFrom(from epoch.ReplicaID, h *message.Have) error {
+	for _, raw := range h.Blocks {
+		if !r.lost(proof.ReadHeader(message.NewReader(raw)).Seq) {
+			continue // not worth taking apart
+		}
+		b, err := proof.DecodeBlock(raw)
+		if err != nil {
+			return err
+		}
+		r.mended(from, b)
+	}
+	return nil
 }
 
 // mended keeps the batch of a block that was lost here. Check has found the block's certificate to hold, so it is the one

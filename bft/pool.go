@@ -158,6 +158,16 @@ func (p *pool) size() (requests, bytes int) {
 	return requests, bytes
 }
 
+// requests are all that are there, in an order that is the same each time.
+func (p *pool) requests() (all []*message.Request) {
+	for _, place := range slices.SortedFunc(maps.Keys(p.slots), slotOfSender.compare) {
+		for _, e := range p.slots[place] {
+			all = append(all, e.request)
+		}
+	}
+	return all
+}
+
 // fills says whether a batch of the given bounds would be full.
 func (p *pool) fills(requests, bytes int) bool { return p.waiting >= requests || p.bytes >= bytes }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/ordering"
 	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/internal/invariant"
 )
 
@@ -15,7 +16,9 @@ import (
 type Config struct {
 	Self    epoch.ReplicaID
 	Genesis *proof.Genesis
-	Notes   bool // fill Effects.Notes
+	Scheme  crypto.Scheme // to judge changes by
+	History []Past        // the epochs that the log says are over, from the first one on
+	Notes   bool          // fill Effects.Notes
 }
 
 // Replica is one member's mind.
@@ -23,7 +26,9 @@ type Replica struct {
 	self     epoch.ReplicaID
 	notes    bool
 	birth    ordering.Birth
+	scheme   crypto.Scheme
 	epoch    *epoch.Epoch
+	history  []Past
 	peers    []epoch.ReplicaID // all members but this one
 	order    ordering.Protocol
 	pool     *pool
@@ -36,6 +41,10 @@ type Replica struct {
 	gather   gatherings
 	catchup  catchup
 	mend     mending
+	sealed   sealing
+	changes  changes
+
+	enteredAt uint64 // tick at which this epoch was entered
 
 	// Slots pass through here in order: decided, delivered to the machine, executed.
 	// head.Seq + len(executing) = delivered, and pending holds only slots above delivered.
@@ -71,6 +80,10 @@ func (r *Replica) Step(e Event) Effects {
 		r.onFound(e)
 	case Lost:
 		r.onLost(e.Seqs)
+	case Foreign:
+		r.catchup.foreignTil = r.ticks + statusIdleTicks
+	case Asked:
+		r.onAsked(e.Change)
 	}
 	r.advance()
 	return r.take()
@@ -132,7 +145,14 @@ func (r *Replica) take() Effects {
 }
 
 func (r *Replica) onReceived(m *message.Signed) error {
-	if m.Epoch != r.epoch.ID {
+	switch next := r.sealed.next; {
+	case m.Epoch == r.epoch.ID:
+	case next != nil && m.Epoch == next.ID:
+		return r.onIncoming(m)
+	default:
+		if p := r.past(m.Epoch); p != nil {
+			return r.onPast(p, m)
+		}
 		return ErrForeignEpoch
 	}
 	if v, ok := message.VoteOf(m.Body); ok {
@@ -159,6 +179,10 @@ func (r *Replica) onReceived(m *message.Signed) error {
 		return r.onBodies(b)
 	case *message.Evidence:
 		return r.onEvidence(b)
+	case *message.Propose:
+		return r.onPropose(m.Author, b.Change)
+	case *message.Ready:
+		return r.onReady(m, b)
 	default:
 		return errUnknownKind
 	}
@@ -169,6 +193,9 @@ func (r *Replica) onVote(m *message.Signed, seq epoch.Seq) error {
 	if r.knowsDecision(seq) {
 		r.order.Overhear(m)
 		return errDecidedSlot
+	}
+	if r.sealedAt(seq) {
+		return errSealed
 	}
 	return r.order.Receive(m)
 }
@@ -189,6 +216,8 @@ func (r *Replica) onTick(now int64) {
 	r.remindLeader()
 	r.tickCatchup()
 	r.tickMending()
+	r.tickSealing()
+	r.tickChanges()
 }
 
 // backlogTicks is how long a request has waited when there is a backlog: several times as long as one batch takes.
@@ -202,7 +231,7 @@ func maxPassed(p *epoch.Parameters) int {
 
 // leaderOwes says what waits for the leader.
 func (r *Replica) leaderOwes() (owed ordering.Owed) {
-	if _, ok := r.pending[r.delivered+1]; ok {
+	if _, ok := r.pending[r.delivered+1]; ok || r.sealed.seq != 0 {
 		return ordering.Owed{}
 	}
 	owed.Something = r.order.Open() > r.delivered
@@ -211,6 +240,7 @@ func (r *Replica) leaderOwes() (owed ordering.Owed) {
 	if r.delivered >= r.attest.stable.Header.Seq+epoch.Seq(p.Window) {
 		return owed
 	}
+	owed.Something = owed.Something || r.ripe(r.order.Open()+1) != nil
 	if r.pool.waiting > 0 {
 		waited, passed := r.pool.patience(r.ticks)
 		owed.Something = true
@@ -255,6 +285,12 @@ func (r *Replica) note(n Note) {
 func (r *Replica) propose() (did bool) {
 	if r.order.Leader() != r.self || !r.order.Voting() || r.observes || r.now == 0 {
 		return false
+	}
+	if r.sealed.seq != 0 {
+		return false
+	}
+	if did, busy := r.proposeChange(); busy {
+		return did
 	}
 	p := &r.epoch.Parameters
 	for r.pool.waiting > 0 {

@@ -327,7 +327,7 @@ func TestIdleTickAllocatesNothing(t *testing.T) {
 
 func BenchmarkIdleTick(b *testing.B) {
 	g := testGenesis(4, epoch.DefaultParameters())
-	r, _, err := New(Config{Self: 2, Genesis: g}, []ordering.Record{&ordering.Birth{Key: keys[2].Public(), Incarnation: epoch.Incarnation{2}}})
+	r, _, err := New(Config{Self: 2, Genesis: g, Scheme: scheme}, []ordering.Record{&ordering.Birth{Key: keys[2].Public(), Incarnation: epoch.Incarnation{2}}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package bft
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -20,7 +19,7 @@ import (
 // error says that past is not the log of a replica of this configuration.
 func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	r := &Replica{
-		self: cfg.Self, notes: cfg.Notes,
+		self: cfg.Self, notes: cfg.Notes, scheme: cfg.Scheme, history: cfg.History,
 		epoch:   cfg.Genesis.Epoch(),
 		pending: make(map[epoch.Seq]ordering.Decision),
 		chain:   make(map[epoch.Seq]proof.Header),
@@ -28,21 +27,69 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 		head:    cfg.Genesis.Header(),
 	}
 	r.attest.stable = &proof.Checkpoint{Header: cfg.Genesis.Header()}
-	var facts []ordering.Record
-	var entered *epoch.Epoch
-	var held []*message.Evidence
-	var promises []ordering.Record
-	view := epoch.View(0)
-	batches := make(map[crypto.Digest]*message.Batch)
+	r.evidence.broken = make(map[message.Promise]bool)
+	l := r.recall(past)
+	if err := r.checkIdentity(l.entered); err != nil {
+		return nil, Effects{}, err
+	}
+	n := r.epoch.N()
+	for i := range n {
+		if id := epoch.ReplicaID(i + 1); id != r.self {
+			r.peers = append(r.peers, id)
+		}
+	}
+	r.pool = newPool(n)
+	r.catchup.peers = make([]peer, n)
+	r.begin(l.view, ordering.Start{Restarted: l.entered != nil, Promises: l.promises, Facts: l.facts, Batches: l.batches})
+	if !r.observes {
+		r.takeUp(l.facts, l.batches)
+	}
+	r.out.Enter = []*epoch.Epoch{r.epoch}
+	if l.entered == nil {
+		r.out.Persist = append(r.out.Persist, &ordering.Entered{Epoch: r.epoch})
+	}
+	r.acknowledgeAgain()
+	if l.next != nil {
+		r.sealed.seq, r.sealed.config, r.sealed.next = l.next.Base, &l.next.Configuration, l.next
+		r.prepareEntry()
+		r.attestNext()
+	}
+	r.attestFromLog()
+	for _, e := range l.evidence {
+		if r.hold(e) == nil { // the same one may stand behind several Bases
+			r.tellEvidence(e)
+		}
+	}
+	r.advance()
+	return r, r.take(), nil
+}
+
+// recalled is what a log tells of the epoch that is running.
+type recalled struct {
+	entered  *epoch.Epoch // nil: the log has said nothing yet
+	next     *epoch.Epoch // that the newest slot announces, or nil
+	view     epoch.View
+	facts    []ordering.Record
+	promises []ordering.Record
+	batches  map[crypto.Digest]*message.Batch
+	evidence []*message.Evidence
+}
+
+// recall takes in the records of a log.
+func (r *Replica) recall(past []ordering.Record) recalled {
+	l := recalled{batches: make(map[crypto.Digest]*message.Batch)}
 	for _, rec := range past {
 		switch rec := rec.(type) {
 		case *ordering.Birth:
 			r.birth = *rec
 		case *ordering.Entered:
-			entered = rec.Epoch
+			l.entered, l.next = rec.Epoch, nil
+			l.view, l.facts, l.promises = 0, nil, nil
+		case *ordering.Sealed:
+			l.next = rec.Next
 		case *ordering.Base:
-			entered = rec.Epoch
-			view = rec.View
+			l.entered = rec.Epoch
+			l.view = rec.View
 			r.birth, r.attest.stable = rec.Birth, rec.Stable
 			r.head = rec.Stable.Header
 			clear(r.chain)
@@ -50,50 +97,41 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 				r.head = h
 				r.chain[h.Seq] = h
 			}
-			facts = append([]ordering.Record(nil), rec.Facts...)
+			l.facts = append([]ordering.Record(nil), rec.Facts...)
 		case *ordering.Bodies:
-			batches[rec.Batch.Digest()] = rec.Batch
+			l.batches[rec.Batch.Digest()] = rec.Batch
 		case *ordering.Accepted, *ordering.Prepared:
-			facts = append(facts, rec)
+			l.facts = append(l.facts, rec)
 		case *ordering.Left:
-			promises = append(promises, rec)
-			view = max(view, rec.ViewChange.View)
+			l.promises = append(l.promises, rec)
+			l.view = max(l.view, rec.ViewChange.View)
 		case *ordering.Installed:
-			promises = append(promises, rec)
-			view = max(view, rec.NewView.View)
+			l.promises = append(l.promises, rec)
+			l.view = max(l.view, rec.NewView.View)
 		case *ordering.Promised:
-			promises = append(promises, rec)
-			view = max(view, rec.Promise.View)
+			l.promises = append(l.promises, rec)
+			l.view = max(l.view, rec.Promise.View)
 		case *ordering.Evidence:
-			held = append(held, rec.Evidence)
+			l.evidence = append(l.evidence, rec.Evidence)
 		case *ordering.Decided:
 			r.head = rec.Header
 			r.chain[rec.Header.Seq] = rec.Header
 		}
 	}
-	if err := r.checkIdentity(entered); err != nil {
-		return nil, Effects{}, err
+	return l
+}
+
+// acknowledgeAgain tells whoever forgot it what survives at the stable checkpoint, or where the epoch began: nobody will attest it any
+// more.
+func (r *Replica) acknowledgeAgain() {
+	stable := r.attest.stable
+	attestations := stable.Attestations
+	if n := len(r.history); len(attestations) == 0 && n > 0 {
+		attestations = r.history[n-1].HandOver.Outgoing
 	}
-	r.begin(view, ordering.Start{Restarted: entered != nil, Promises: promises, Facts: facts, Batches: batches})
-	if !r.observes {
-		r.takeUp(facts, batches)
+	if stable.Header.Seq > 0 {
+		r.out.Acknowledged = &Acknowledgement{Seq: stable.Header.Seq, Attestations: attestations}
 	}
-	r.out.Enter = r.epoch
-	if entered == nil {
-		r.out.Persist = append(r.out.Persist, &ordering.Entered{Epoch: r.epoch})
-	}
-	if stable := r.attest.stable; stable.Header.Seq > 0 {
-		// Whoever forgot what it was told about these slots is told again: nobody will attest them any more.
-		r.out.Acknowledged = &Acknowledgement{Seq: stable.Header.Seq, Attestations: stable.Attestations}
-	}
-	r.attestFromLog()
-	for _, e := range held {
-		if r.hold(e) == nil { // the same one may stand behind several Bases
-			r.tellEvidence(e)
-		}
-	}
-	r.advance()
-	return r, r.take(), nil
 }
 
 // takeUp has what this replica has accepted, and does not know to be decided, wait again: whoever handed it in may be gone, and
@@ -118,43 +156,37 @@ func (r *Replica) takeUp(facts []ordering.Record, batches map[crypto.Digest]*mes
 // checkIdentity compares the log with the genesis and the member's entry in it. entered is the epoch that the log says
 // this replica has come to take part in; nil if it has said nothing yet.
 func (r *Replica) checkIdentity(entered *epoch.Epoch) error {
-	if entered != nil && !sameEpoch(entered, r.epoch) {
+	genesis := r.epoch
+	if entered != nil {
+		r.epoch = entered
+	}
+	if entered != nil && entered.Chain != genesis.Chain {
 		return fmt.Errorf("log: it is of chain %s, but the genesis is that of chain %s: put back the genesis that this member was created with",
-			entered.Chain, r.epoch.Chain)
+			entered.Chain, genesis.Chain)
 	}
 	if !r.epoch.Has(r.self) {
 		return fmt.Errorf("member %d is not in the genesis", r.self)
 	}
-	m := r.epoch.Member(r.self)
-	if m.Key != r.birth.Key {
+	if m := r.epoch.Member(r.self); m.Key != r.birth.Key {
 		return fmt.Errorf("log: it belongs to key %s, not to member %d's", r.birth.Key, r.self)
 	}
-	r.observes = m.Incarnation != r.birth.Incarnation
+	if n := len(r.history); n > 0 && proof.Announced(r.history[n-1].Epoch, &r.history[n-1].HandOver.Header, &r.epoch.Configuration).ID != r.epoch.ID {
+		return fmt.Errorf("log: the hand-over to epoch %d is missing", r.epoch.Number)
+	}
 	return nil
 }
 
-func sameEpoch(a, b *epoch.Epoch) bool {
-	var x, y message.Writer
-	proof.EncodeEpoch(&x, a)
-	proof.EncodeEpoch(&y, b)
-	return bytes.Equal(x.Bytes(), y.Bytes())
-}
-
+// begin takes part in r.epoch, from the stable checkpoint and the head on.
 func (r *Replica) begin(view epoch.View, s ordering.Start) {
 	n := r.epoch.N()
 	p := r.epoch.Parameters
-	r.pool = newPool(n)
-	r.catchup.peers = make([]peer, n)
-	r.evidence = evidence{broken: make(map[message.Promise]bool), of: make([]int, n)}
+	r.observes = !r.named(r.epoch)
+	r.evidence.of, r.evidence.current = make([]int, n), 0
 	r.attest.voices = make([]voice, n)
 	r.attest.checkpoints = make([]checkpointVotes, p.Window/p.Checkpoint+2)
+	r.attest.target = nil
 	r.attest.acknowledged = r.attest.stable.Header.Seq
 	r.delivered, r.time = r.head.Seq, r.head.Time
-	for i := range n {
-		if id := epoch.ReplicaID(i + 1); id != r.self {
-			r.peers = append(r.peers, id)
-		}
-	}
 	if r.observes {
 		r.order = &observer{epoch: r.epoch, view: view, views: make([]epoch.View, n), open: r.delivered}
 		return

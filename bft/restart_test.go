@@ -154,12 +154,12 @@ func reborn(t *testing.T, c *cluster, x *node, past []ordering.Record) rebirth {
 			t.Fatal(err)
 		}
 	}
-	r, out, err := New(Config{Self: x.id, Genesis: c.genesis}, decoded)
+	r, out, err := New(Config{Self: x.id, Genesis: c.genesis, Scheme: scheme}, decoded)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var w message.Writer
-	writeSends(&w, c.epoch, x.id, out.Send)
+	writeSends(&w, x.epochs, x.id, out.Send)
 	return rebirth{w.Bytes(), standing(r)}
 }
 
@@ -226,16 +226,16 @@ func TestForeignLogsAreRefused(t *testing.T) {
 		"nothing":        nil,
 		"another member": {&ordering.Birth{Key: keys[2].Public(), Incarnation: epoch.Incarnation{2}}},
 	} {
-		if _, _, err := New(Config{Self: 1, Genesis: c.genesis}, past); err == nil {
+		if _, _, err := New(Config{Self: 1, Genesis: c.genesis, Scheme: scheme}, past); err == nil {
 			t.Errorf("%s: passes", name)
 		}
 	}
 	for _, self := range []epoch.ReplicaID{0, 5} {
-		if _, _, err := New(Config{Self: self, Genesis: c.genesis}, c.node(1).past); err == nil {
+		if _, _, err := New(Config{Self: self, Genesis: c.genesis, Scheme: scheme}, c.node(1).past); err == nil {
 			t.Errorf("member %d of 4 passes", self)
 		}
 	}
-	_, out, err := New(Config{Self: 1, Genesis: c.genesis}, c.node(1).past[:1])
+	_, out, err := New(Config{Self: 1, Genesis: c.genesis, Scheme: scheme}, c.node(1).past[:1])
 	if err != nil || out.Enter == nil || len(out.Persist) != 1 || out.Persist[0].Kind() != ordering.KindEntered {
 		t.Errorf("a new log: %+v, %v", out, err)
 	}
@@ -255,10 +255,10 @@ func TestLogOfAnotherGenesisIsRefused(t *testing.T) {
 	other := *c.genesis
 	other.Time++
 	for name, past := range map[string][]ordering.Record{"young": young, "trimmed": trimmed} {
-		if _, _, err := New(Config{Self: 1, Genesis: c.genesis}, past); err != nil {
+		if _, _, err := New(Config{Self: 1, Genesis: c.genesis, Scheme: scheme}, past); err != nil {
 			t.Errorf("%s log, own genesis: %v", name, err)
 		}
-		if _, _, err := New(Config{Self: 1, Genesis: &other}, past); err == nil {
+		if _, _, err := New(Config{Self: 1, Genesis: &other, Scheme: scheme}, past); err == nil {
 			t.Errorf("%s log: another genesis passes", name)
 		}
 	}

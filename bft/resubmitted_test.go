@@ -19,7 +19,7 @@ import (
 func TestARequestKnownThroughAnotherMemberIsStillTakenToTheLeader(t *testing.T) {
 	// Given a backup that has heard of a request through the gossip.
 	scheme := crypto.Modelled([32]byte{1})
-	genesis := &proof.Genesis{Chain: "test", Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}
+	genesis := &proof.Genesis{Chain: "test", Configuration: epoch.Configuration{Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}}
 	var keys []crypto.PrivateKey
 	for i := range 4 {
 		keys = append(keys, crypto.NewPrivateKey([32]byte{byte(i + 1)}))

@@ -32,7 +32,7 @@ type chain struct {
 func seeded(b byte) crypto.PrivateKey { return crypto.NewPrivateKey([crypto.SeedSize]byte{b}) }
 
 func newChain() *chain {
-	g := &proof.Genesis{Chain: "test", Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}
+	g := &proof.Genesis{Chain: "test", Configuration: epoch.Configuration{Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}}
 	for i := range 4 {
 		g.Members = append(g.Members, epoch.Member{
 			Name: fmt.Sprintf("node%d", i+1), Key: seeded(byte(i + 1)).Public(), PeerID: fmt.Sprintf("peer%d", i+1),

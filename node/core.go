@@ -143,6 +143,9 @@ func (n *Node) release(r host.Released) {
 			n.trace.heard(e.Message, n.windowEnd(), now)
 		}
 	}
+	if r.Epochs {
+		n.checker.Store(n.host.Checker())
+	}
 	n.stages.follow(r)
 	n.recent.durable(r.Blocks)
 	n.work.add(r.Execute, r.Blocks)

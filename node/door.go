@@ -28,8 +28,7 @@ var (
 
 // door is where requests from clients wait to be checked, many at a time.
 type door struct {
-	checker *host.Checker
-	queue   chan knock
+	queue chan knock
 }
 
 type knock struct {
@@ -37,9 +36,7 @@ type knock struct {
 	reply   chan error // holds one
 }
 
-func newDoor(c *host.Checker) *door {
-	return &door{checker: c, queue: make(chan knock, doorRequests)}
-}
+func newDoor() *door { return &door{queue: make(chan knock, doorRequests)} }
 
 func verifiers() int { return runtime.GOMAXPROCS(0) }
 
@@ -71,7 +68,7 @@ func (n *Node) admit(batch []knock) {
 	for i, k := range batch {
 		requests[i] = k.request
 	}
-	errs := n.door.checker.Requests(requests)
+	errs := n.checker.Load().Requests(requests)
 	var good []*message.Request
 	size := 0
 	for i, err := range errs {

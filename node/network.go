@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"time"
 
 	"github.com/quorate/quorate/bft"
@@ -56,7 +57,11 @@ func (n *Node) receiveDirect(frame []byte, from epoch.ReplicaID) {
 
 // receive checks a frame and hands it to the core. While the core has no room, the caller waits, and so does the peer.
 func (n *Node) receive(frame []byte, from epoch.ReplicaID) error {
-	m, err := n.host.Checker().Message(frame, from)
+	m, err := n.checker.Load().Message(frame, from)
+	if errors.Is(err, host.ErrUnknownEpoch) {
+		n.inbox.put(item{event: bft.Foreign{}, bytes: len(frame)})
+		return nil
+	}
 	if err != nil {
 		return err
 	}

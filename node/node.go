@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/bft"
@@ -80,7 +81,8 @@ type Node struct {
 	metrics *metrics
 	quotas  *quotas // what members may still send
 
-	inbox    *inbox   // what the core has still to take
+	inbox    *inbox // what the core has still to take
+	checker  atomic.Pointer[host.Checker]
 	door     *door    // where requests wait to be checked
 	waiters  *waiters // callers, by what they wait for
 	stages   *stages  // when the slots under way came to where they are
@@ -197,12 +199,13 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	opened = append(opened, n.capture.close)
-	n.recent = newRecent(n.host)
-	n.door = newDoor(n.host.Checker())
+	n.recent = newRecent(n.host.Blocks(), func() *epochs { e := n.Epochs(); return &e })
+	n.checker.Store(n.host.Checker())
+	n.door = newDoor()
 	n.metrics = newMetrics(n.Status, n.scheme.Counts)
 	n.stages = newStages(n.metrics.stages)
 	n.trace = newTrace(n.cfg.Self, len(genesis.Members))
-	n.quotas = newQuotas(n.Epoch(), n.metrics.refused, n.log)
+	n.quotas = newQuotas(n.host.Replica().Epoch(), n.metrics.refused, n.log)
 	if n.network, err = p2p.New(n.networkConfig()); err != nil {
 		return err
 	}
@@ -268,9 +271,6 @@ func (n *Node) Stop(ctx context.Context) error {
 	})
 	return err
 }
-
-// Epoch is the epoch the node takes part in.
-func (n *Node) Epoch() *epoch.Epoch { return n.host.Checker().Epoch() }
 
 // Blocks reads decided slots.
 func (n *Node) Blocks() *host.Blocks { return n.host.Blocks() }

@@ -59,7 +59,7 @@ func freeAddress(t *testing.T) string {
 
 func newNetwork(t *testing.T) *network {
 	w := &network{t: t, dir: t.TempDir(), nodes: make([]*Node, 4), machine: kv.Machine{}, genesis: &proof.Genesis{
-		Chain: "test", Test: true, Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters(), Time: 1,
+		Chain: "test", Test: true, Configuration: epoch.Configuration{Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}, Time: 1,
 	}}
 	for i := byte(1); i <= 4; i++ {
 		incarnation := epoch.Incarnation{i}

@@ -23,6 +23,7 @@ var errNoAttestations = errors.New("attestations that cover it are no longer at 
 // a disk or hashes while he holds mu: the core would wait for all who want receipts.
 type recent struct {
 	blocks *host.Blocks
+	epochs func() *epochs
 
 	mu      sync.Mutex
 	slots   [recentSlots]*recentSlot // by sequence number modulo their number; nil where nothing was executed yet
@@ -44,7 +45,9 @@ func newRecentSlot(seq epoch.Seq, outcomes []statemachine.Outcome) *recentSlot {
 	})}
 }
 
-func newRecent(h *host.Host) *recent { return &recent{blocks: h.Blocks()} }
+func newRecent(b *host.Blocks, epochs func() *epochs) *recent {
+	return &recent{blocks: b, epochs: epochs}
+}
 
 func (r *recent) executed(results []host.Result) {
 	r.mu.Lock()
@@ -69,17 +72,21 @@ func (r *recent) acknowledged(a *bft.Acknowledgement) {
 	r.acks[a.Seq%recentSlots] = a
 }
 
-// covering is an acknowledgement of a slot: the oldest one at hand.
+// covering is an acknowledgement of a slot, in the epoch that it belongs to: the oldest one at hand.
 func (r *recent) covering(seq epoch.Seq) *bft.Acknowledgement {
 	if r.newest == nil || r.newest.Seq < seq {
 		return nil
 	}
-	for s := max(seq, r.newest.Seq-min(r.newest.Seq, recentSlots-1)); s < r.newest.Seq; s++ {
+	newest := r.newest
+	if end := r.epochs().end(seq); end != nil && newest.Seq > end.Header.Seq {
+		newest = &bft.Acknowledgement{Seq: end.Header.Seq, Attestations: end.Outgoing}
+	}
+	for s := max(seq, newest.Seq-min(newest.Seq, recentSlots-1)); s < newest.Seq; s++ {
 		if a := r.acks[s%recentSlots]; a != nil && a.Seq == s {
 			return a
 		}
 	}
-	return r.newest
+	return newest
 }
 
 // maxReadHeaders bounds how many headers are read from disk for one receipt: as many as there are, by the default
@@ -118,7 +125,12 @@ func (r *recent) proves(seq epoch.Seq) (attestations []*message.Signed, headers 
 // kept is what the log keeps to prove something about a slot that is no longer recent: the attestations of a stable
 // checkpoint shortly above it, and as many headers, to be read, as lead there.
 func (r *recent) kept(seq epoch.Seq) (attestations []*message.Signed, headers []proof.Header, err error) {
-	c, err := r.blocks.Checkpoint(seq, seq+maxReadHeaders-1)
+	last := seq + maxReadHeaders - 1
+	end := r.epochs().end(seq)
+	if end != nil && end.Header.Seq <= last {
+		return end.Outgoing, make([]proof.Header, end.Header.Seq-seq+1), nil
+	}
+	c, err := r.blocks.Checkpoint(seq, last)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -226,6 +238,9 @@ func (r *recent) attestations(seq epoch.Seq) (recent, newest []*message.Signed) 
 	}
 	if a.Seq-seq < recentSlots {
 		recent = a.Attestations
+	}
+	if end := r.epochs().end(seq); end != nil {
+		return recent, end.Outgoing
 	}
 	return recent, r.newest.Attestations
 }

@@ -14,7 +14,7 @@ import (
 // receipts is a node that can do nothing but prove what its committee has decided, with nothing but the newest
 // attestations in memory.
 func receipts(c *committee) *Node {
-	n := &Node{recent: newRecent(c.hosts[0]), state: c.states[0], log: slog.New(slog.DiscardHandler)}
+	n := &Node{recent: newRecent(c.hosts[0].Blocks(), c.epochs), state: c.states[0], log: slog.New(slog.DiscardHandler)}
 	n.recent.acknowledged(c.ack)
 	return n
 }
@@ -140,7 +140,7 @@ func TestAnOldOutcomeIsProvenByTheCheckpointAboveIt(t *testing.T) {
 		c.put("k", "v")
 	}
 	n := receipts(c)
-	n.recent = newRecent(c.hosts[0]) // as after a start
+	n.recent = newRecent(c.hosts[0].Blocks(), c.epochs) // as after a start
 
 	receipt, err := n.Receipt(slot, 0)
 	if err != nil {

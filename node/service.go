@@ -31,8 +31,9 @@ type backend interface {
 	// Done is closed when the node has ended; Err says why, if by itself.
 	Done() <-chan struct{}
 	Err() error
-	// Epoch is the current one.
+	// Epoch is the current one, and Epochs are all that there were.
 	Epoch() *epoch.Epoch
+	Epochs() epochs
 	// Blocks are the decided ones.
 	Blocks() *host.Blocks
 	// State is what the application's keys hold, and what became of transactions.

@@ -82,18 +82,28 @@ func (s *service) epoch(w http.ResponseWriter, r *http.Request) {
 		plainError(w, refuse(reason.BadParameters, fmt.Errorf("%q is no epoch's number", r.PathValue("number"))))
 		return
 	}
-	e := s.backend.Epoch()
-	if number != e.Number {
-		plainError(w, refuse(reason.NotFound, fmt.Errorf("there is no epoch %d: the current one is %d", number, e.Number)))
+	all := s.backend.Epochs()
+	e, proven, ok := all.numbered(number)
+	if !ok {
+		plainError(w, refuse(reason.NotFound, fmt.Errorf("there is no epoch %d: the current one is %d", number, all.current.Number)))
 		return
 	}
-	plain(w, http.StatusOK, plainEpoch(e))
+	out := plainEpoch(e)
+	if proven != nil {
+		h := plainHeader(&proven.Header)
+		out.Header = &h
+		out.HandOver = append(plainSigned(proven.Outgoing), plainSigned(proven.Incoming)...)
+	}
+	plain(w, http.StatusOK, out)
 }
 
 func plainEpoch(e *epoch.Epoch) api.Epoch {
 	out := api.Epoch{
 		Number: e.Number, Identity: e.ID.String(), Chain: e.Chain.String(), Base: uint64(e.Base), Mode: e.Mode.String(), Quorum: e.Quorum(),
-		Parameters: make(map[string]uint32), HandOver: []api.Signed{},
+		Parameters: make(map[string]uint32), Operators: []string{}, Threshold: e.Threshold, HandOver: []api.Signed{},
+	}
+	for _, key := range e.Operators {
+		out.Operators = append(out.Operators, key.String())
 	}
 	for i := range e.Members {
 		m := &e.Members[i]

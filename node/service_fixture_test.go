@@ -68,7 +68,7 @@ var alice = seeded(100)
 func newCommittee(t *testing.T) *committee {
 	t.Helper()
 	c := &committee{t: t, scheme: crypto.Modelled([32]byte{1}), genesis: &proof.Genesis{
-		Chain: "test", Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters(), Time: 1_000,
+		Chain: "test", Configuration: epoch.Configuration{Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}, Time: 1_000,
 	}}
 	for i := range 4 {
 		c.genesis.Members = append(c.genesis.Members, epoch.Member{
@@ -177,6 +177,12 @@ func (c *committee) carryOut(i int, g *host.Group) {
 	}
 }
 
+// epochs are those of the first member.
+func (c *committee) epochs() *epochs {
+	e := epochsOf(c.hosts[0].Replica())
+	return &e
+}
+
 func contains(ids []epoch.ReplicaID, id epoch.ReplicaID) bool {
 	for _, other := range ids {
 		if other == id {
@@ -205,6 +211,7 @@ func (n *fakeNode) Accept(ctx context.Context, q *message.Request) error {
 	return n.accepted(ctx, q)
 }
 func (n *fakeNode) Epoch() *epoch.Epoch                      { return n.genesis.Epoch() }
+func (n *fakeNode) Epochs() epochs                           { return epochsOf(n.hosts[0].Replica()) }
 func (n *fakeNode) Blocks() *host.Blocks                     { return n.hosts[0].Blocks() }
 func (n *fakeNode) State() *statemachine.Replicated          { return n.states[0] }
 func (n *fakeNode) Trace(epoch.Seq) ([]point, bool)          { return nil, false }

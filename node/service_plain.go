@@ -60,7 +60,13 @@ func (s *service) block(w http.ResponseWriter, r *http.Request) {
 		plainError(w, e)
 		return
 	}
-	plain(w, http.StatusOK, plainBlock(b, s.backend.Epoch()))
+	all := s.backend.Epochs()
+	of, ok := all.of(b.Header.Epoch)
+	if !ok {
+		plainError(w, refuse(reason.Internal, fmt.Errorf("block %d is of epoch %s, which this node does not know", seq, b.Header.Epoch)))
+		return
+	}
+	plain(w, http.StatusOK, plainBlock(b, of))
 }
 
 func plainBlock(b executedBlock, e *epoch.Epoch) api.Block {
@@ -70,6 +76,11 @@ func plainBlock(b executedBlock, e *epoch.Epoch) api.Block {
 		BatchTime:    b.Batch.Time,
 		Transactions: make([]api.Transaction, len(b.Batch.Requests)),
 		Certificate:  plainSigned(b.Certificate), Attestations: plainSigned(b.attestations),
+	}
+	if b.Batch.Change != nil {
+		var w message.Writer
+		b.Batch.Change.Encode(&w)
+		out.Change = hex.EncodeToString(w.Bytes())
 	}
 	for i, q := range b.Batch.Requests {
 		o := &b.outcomes[i]

@@ -18,6 +18,7 @@ type snapshot struct {
 	stuckTicks int       // ticks since anything was executed, while requests wait
 	staged     int       // bytes that wait for the log, or are being written
 	evidence   []*message.Evidence
+	epochs     epochs
 	said       bool      // the readiness that the log has been told of
 	saidAt     time.Time // when
 }
@@ -49,10 +50,11 @@ func (n *Node) publish() {
 		if old.moved == s.moved && s.PoolTransactions > 0 {
 			s.stuckTicks = old.stuckTicks + 1
 		}
-		if old.View != s.View {
+		if old.View != s.View && old.Epoch == s.Epoch {
 			n.metrics.views.Inc()
 		}
 	}
+	s.epochs = epochsOf(r)
 	s.evidence = r.Evidence()
 	s.Evidence = len(s.evidence)
 	s.Peers = len(n.network.Connected())
@@ -94,7 +96,7 @@ func (n *Node) ready(r *bft.Replica, s *snapshot) (bool, string) {
 	case r.Halted():
 		return false, errDiverged.Error()
 	case r.Observes():
-		return false, "this member's log is not the one that the genesis names, so it has forgotten what it promised: it follows as an observer, and does not vote in this epoch"
+		return false, "this member's log is not the one that this epoch names, so it has forgotten what it promised: it follows as an observer, and asks to be renewed"
 	case s.Peers+1 < e.Quorum():
 		why := fmt.Sprintf("connected to %d of %d members, %d are needed with this one", s.Peers, e.N()-1, e.Quorum())
 		if foreign := n.network.Traffic().Foreign; foreign > 0 {
@@ -157,6 +159,13 @@ func (n *Node) report(notes []bft.Note) {
 		case bft.HoldsEvidence:
 			of := note.Broken()
 			n.log.Warn("a member has signed two things of which a correct one signs one", "member", of.Author, "kind", of.Kind, "view", of.View, "seq", of.Seq)
+		case bft.SealedEpoch:
+			n.log.Info("this epoch has ended", "at", note.Next.Base, "next", note.Next.Number, "mode", note.Next.Mode)
+		case bft.EnteredEpoch:
+			n.publish() // before anybody asks for a block of it
+			n.log.Info("another epoch has begun", "epoch", note.Number, "mode", note.Mode, "base", note.Base)
+		case bft.VoidChange:
+			n.log.Warn("a change was decided where it does not hold: it changes nothing", "seq", note.Seq, "reason", note.Reason)
 		case bft.MendedBlock:
 			n.log.Info("a block that the disk had damaged is whole again", "seq", note.Seq, "from", note.From)
 		case bft.DecidedSlot:

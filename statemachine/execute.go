@@ -82,7 +82,7 @@ func (x *execution) transaction(i int, t Transaction) (Outcome, error) {
 		}
 		x.sessions.set(t.Sender, n)
 	}
-	used, state, err := findNonce(x.get, t.Sender, t.Nonce, n, x.limits.NonceWindow)
+	used, state, err := findNonce(x.get, t.Sender, t.Nonce, n, x.nonceWindow)
 	if err != nil {
 		return Outcome{}, err
 	}

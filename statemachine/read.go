@@ -147,7 +147,7 @@ func (r *Replicated) Find(sender crypto.PublicKey, nonce uint64) (e SessionEntry
 		if err != nil {
 			return err
 		}
-		e, state, err = findNonce(s.Get, sender, nonce, n, r.limits.NonceWindow)
+		e, state, err = findNonce(s.Get, sender, nonce, n, r.nonceWindow)
 		return err
 	})
 	return e, state, err

@@ -14,10 +14,11 @@ import (
 // Execute and Commit belong to one goroutine. Everything that reads (Applied, Committed, Get, Scan, Query, Find, Lookup,
 // Outcomes) may be called by any, at any time, and sees what is committed, except for Applied.
 type Replicated struct {
-	machine Machine
-	backing Backing
-	limits  Limits
-	bounds  Bounds
+	machine     Machine
+	backing     Backing
+	limits      Limits // but for the nonce window, which is nonceWindow's
+	nonceWindow uint64
+	bounds      Bounds
 
 	// Of the executing goroutine.
 	overlay  overlay
@@ -54,7 +55,7 @@ func Open(b Backing, m Machine, l Limits) (*Replicated, error) {
 		return nil, fmt.Errorf("state: open: %w", err)
 	}
 	defer s.Close()
-	r := &Replicated{machine: m, backing: b, limits: l, bounds: b.Bounds(), overlay: overlay{own: map[string]entry{}}}
+	r := &Replicated{machine: m, backing: b, limits: l, nonceWindow: l.NonceWindow, bounds: b.Bounds(), overlay: overlay{own: map[string]entry{}}}
 	mark, ok, err := s.Get(markKey())
 	if err != nil {
 		return nil, fmt.Errorf("state: read the applied mark: %w", err)
@@ -70,6 +71,19 @@ func Open(b Backing, m Machine, l Limits) (*Replicated, error) {
 	}
 	r.readable = slices.Clone(recent(r.recorded, r.committed.Seq, r.bounds.History))
 	return r, nil
+}
+
+// SetLimits has the batches executed from now on keep within other limits. The nonce window stays what it was when the state was opened.
+// It belongs to whoever executes.
+func (r *Replicated) SetLimits(l Limits) error {
+	if err := l.Check(r.bounds); err != nil {
+		return err
+	}
+	if l.NonceWindow != r.nonceWindow {
+		return fmt.Errorf("limits: nonce window of %d, but the sessions were kept with %d", l.NonceWindow, r.nonceWindow)
+	}
+	r.limits = l
+	return nil
 }
 
 // readVersions reads which versions can be read, and holds them against each other: each names the one before it, down

@@ -95,15 +95,22 @@ type Member struct {
 	Incarnation Incarnation      `json:"incarnation"`
 }
 
-// Epoch is one configuration of the network. It is a value that nobody changes.
+// Configuration is what changes from epoch to epoch, all of it together.
+type Configuration struct {
+	Mode       Mode               `json:"mode"`
+	Members    []Member           `json:"members"`
+	Parameters Parameters         `json:"parameters"`
+	Operators  []crypto.PublicKey `json:"operators"` // whose signatures change epochs
+	Threshold  uint32             `json:"threshold"` // how many of them it takes
+}
+
+// Epoch is one configuration of the network, in its place. It is a value that nobody changes.
 type Epoch struct {
-	Chain      crypto.Digest // the genesis digest
-	ID         crypto.Digest // digest of the header that announced this epoch; for the first one, the genesis digest
-	Number     uint64        // how many epochs came before; for people, never for judging
-	Base       Seq           // the last slot of the epoch before; this one's first is Base+1
-	Mode       Mode
-	Members    []Member
-	Parameters Parameters
+	Chain  crypto.Digest // the genesis digest
+	ID     crypto.Digest // digest of the header that announced this epoch; for the first one, the genesis digest
+	Number uint64        // how many epochs came before; for people, never for judging
+	Base   Seq           // the last slot of the epoch before; this one's first is Base+1
+	Configuration
 }
 
 // N is how many members there are.
@@ -151,26 +158,30 @@ const maxText = 128
 
 var errFewByzantine = errors.New("byzantine mode needs at least 4 members to bear one fault")
 
-// Validate says what would keep this epoch from running.
-func (e *Epoch) Validate() error {
-	switch {
-	case e.Mode != Byzantine && e.Mode != Crash:
-		return fmt.Errorf("mode: %s is none", e.Mode)
-	case e.N() == 0:
-		return errors.New("members: none")
-	case e.N() > MaxMembers:
-		return fmt.Errorf("members: %d, at most %d", e.N(), MaxMembers)
-	case e.Mode == Byzantine && e.N() < 4:
-		return fmt.Errorf("members: %d: %w", e.N(), errFewByzantine)
-	case int(e.Parameters.Window)*e.Quorum()*voteBytes > maxCertificateBytes:
-		return fmt.Errorf("window: %d slots with a certificate of %d votes each do not fit into one message, at most %d do",
-			e.Parameters.Window, e.Quorum(), maxCertificateBytes/voteBytes/e.Quorum())
+// Validate says what would keep an epoch of this configuration from running.
+func (c *Configuration) Validate() error {
+	if err := c.validateOperators(); err != nil {
+		return err
 	}
-	for i, m := range e.Members {
+	n := len(c.Members)
+	switch {
+	case c.Mode != Byzantine && c.Mode != Crash:
+		return fmt.Errorf("mode: %s is none", c.Mode)
+	case n == 0:
+		return errors.New("members: none")
+	case n > MaxMembers:
+		return fmt.Errorf("members: %d, at most %d", n, MaxMembers)
+	case c.Mode == Byzantine && n < 4:
+		return fmt.Errorf("members: %d: %w", n, errFewByzantine)
+	case int(c.Parameters.Window)*Quorum(c.Mode, n)*voteBytes > maxCertificateBytes:
+		return fmt.Errorf("window: %d slots with a certificate of %d votes each do not fit into one message, at most %d do",
+			c.Parameters.Window, Quorum(c.Mode, n), maxCertificateBytes/voteBytes/Quorum(c.Mode, n))
+	}
+	for i, m := range c.Members {
 		if err := m.validate(); err != nil {
 			return fmt.Errorf("members[%d]: %w", i+1, err)
 		}
-		for j, other := range e.Members[:i] {
+		for j, other := range c.Members[:i] {
 			switch {
 			case m.Name == other.Name:
 				return fmt.Errorf("members[%d]: name %q is that of members[%d]", i+1, m.Name, j+1)
@@ -183,7 +194,29 @@ func (e *Epoch) Validate() error {
 			}
 		}
 	}
-	return e.Parameters.Validate()
+	return c.Parameters.Validate()
+}
+
+// MaxOperators bounds the operators of an epoch.
+const MaxOperators = 32
+
+func (c *Configuration) validateOperators() error {
+	switch {
+	case len(c.Operators) > MaxOperators:
+		return fmt.Errorf("operators: %d, at most %d", len(c.Operators), MaxOperators)
+	case int(c.Threshold) > len(c.Operators):
+		return fmt.Errorf("threshold: %d, but there are %d operators", c.Threshold, len(c.Operators))
+	case len(c.Operators) > 0 && c.Threshold == 0:
+		return errors.New("threshold: 0, want 1 or more")
+	}
+	seen := make(map[crypto.PublicKey]struct{}, len(c.Operators))
+	for i, key := range c.Operators {
+		if _, twice := seen[key]; twice || key.IsZero() {
+			return fmt.Errorf("operators[%d]: missing or named before", i+1)
+		}
+		seen[key] = struct{}{}
+	}
+	return nil
 }
 
 func (m *Member) validate() error {

@@ -10,7 +10,7 @@ import (
 )
 
 func valid(n int) *Epoch {
-	e := &Epoch{Mode: Byzantine, Parameters: DefaultParameters()}
+	e := &Epoch{Configuration: Configuration{Mode: Byzantine, Parameters: DefaultParameters()}}
 	for i := 1; i <= n; i++ {
 		e.Members = append(e.Members, Member{
 			Name: fmt.Sprintf("node%d", i), Key: crypto.PublicKey{byte(i)}, PeerID: fmt.Sprintf("peer%d", i),

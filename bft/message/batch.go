@@ -3,6 +3,7 @@ package message
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/quorate/quorate/crypto"
 )
@@ -15,13 +16,14 @@ const (
 	MaxBatchBytes    = 2 << 20
 )
 
-// Batch is what one slot decides on: the leader's time and transactions in order.
+// Batch is what one slot decides on: the leader's time and transactions in order, or a change that ends the epoch.
 //
 // Its digest is taken over the transactions' body digests, and depends on neither view nor leader: the same batch
 // proposed again in a later view is the same.
 type Batch struct {
 	Time     int64 // milliseconds since 1970 on the leader's clock
 	Requests []*Request
+	Change   *Change // then there are no requests
 
 	digest crypto.Digest
 }
@@ -45,7 +47,7 @@ func (b *Batch) Outline() *Outline {
 // Digest names the batch.
 func (b *Batch) Digest() crypto.Digest { return b.digest }
 
-// Size is how many bytes the batch's transactions have.
+// Size is how many bytes the batch's transactions have; of a change, none.
 func (b *Batch) Size() int {
 	n := 0
 	for _, q := range b.Requests {
@@ -54,9 +56,17 @@ func (b *Batch) Size() int {
 	return n
 }
 
+// isChange stands in the place of a count of transactions.
+const isChange = math.MaxUint32
+
 // Encode writes the batch with every transaction.
 func (b *Batch) Encode(w *Writer) {
 	w.U64(uint64(b.Time))
+	if b.Change != nil {
+		w.U32(isChange)
+		b.Change.Encode(w)
+		return
+	}
 	w.U32(uint32(len(b.Requests)))
 	for _, q := range b.Requests {
 		w.String(q.Bytes())
@@ -69,6 +79,13 @@ var errTwice = errors.New("names one transaction twice")
 // that hold under any parameters.
 func DecodeBatch(r *Reader) *Batch {
 	time := int64(r.U64())
+	if r.comes(isChange) {
+		c := ReadChange(r)
+		if r.err != nil {
+			return nil
+		}
+		return NewChangeBatch(time, c)
+	}
 	n := r.Count(MaxBatchRequests, 4+RequestOverhead)
 	requests := make([]*Request, 0, n)
 	seen := make(map[crypto.Digest]struct{}, n)

@@ -34,6 +34,8 @@ const (
 	KindFetch       Kind = 21
 	KindBodies      Kind = 22
 	KindEvidence    Kind = 23
+	KindPropose     Kind = 24
+	KindReady       Kind = 25
 )
 
 // String is the kind's name in logs and captures.
@@ -79,6 +81,10 @@ func (k Kind) String() string {
 		return "bodies"
 	case KindEvidence:
 		return "evidence"
+	case KindPropose:
+		return "propose"
+	case KindReady:
+		return "ready"
 	default:
 		return fmt.Sprintf("kind %d", uint8(k))
 	}
@@ -145,13 +151,13 @@ const InlineBytes = 16 << 10
 
 // NewPrePrepare proposes a batch in the form that suits its size.
 func NewPrePrepare(v Vote, b *Batch) *PrePrepare {
-	if b.Size() > InlineBytes {
+	if b.Change == nil && b.Size() > InlineBytes {
 		return &PrePrepare{Vote: v, Outline: b.Outline()}
 	}
 	return &PrePrepare{Vote: v, Batch: b}
 }
 
-// Count is how many transactions the batch has, 0 if it is not attached.
+// Count is how many transactions the batch has, 0 if it is not attached or has none.
 func (p *PrePrepare) Count() int {
 	switch {
 	case p.Batch != nil:
@@ -202,11 +208,12 @@ const (
 // Want asks a peer for the blocks From to To.
 type Want struct{ From, To epoch.Seq }
 
-// Have brings what was wanted, or what a peer seems to lack: encoded blocks in order, an encoded checkpoint, either
-// of which may be missing. Package proof knows their layout.
+// Have brings what was wanted, or what a peer seems to lack: encoded blocks in order, an encoded checkpoint, an encoded
+// hand-over to the next epoch, any of which may be missing. Package proof knows their layout.
 type Have struct {
 	Blocks     [][]byte
 	Checkpoint []byte
+	HandOver   []byte
 }
 
 // MaxHaveBlocks bounds the blocks of one Have.
@@ -232,12 +239,14 @@ type Fetch struct {
 // MaxFetch bounds Fetch.Missing: whoever lacks more asks for all.
 const MaxFetch = 256
 
-// Bodies brings transactions of a batch, in the order of the batch. With all of them and its time it is the batch itself.
+// Bodies brings transactions of a batch, in the order of the batch, or the change that it is. With all of them and its time it is
+// the batch itself.
 type Bodies struct {
 	Seq      epoch.Seq
 	Batch    crypto.Digest
 	Time     int64 // the batch's
 	Requests []*Request
+	Change   *Change // nil: it has transactions
 }
 
 func (*PrePrepare) Kind() Kind  { return KindPrePrepare }
@@ -314,6 +323,7 @@ func (h *Have) attach(w *Writer) {
 		w.String(b)
 	}
 	w.String(h.Checkpoint)
+	w.String(h.HandOver)
 }
 
 func (b *Bundle) encode(w *Writer) {
@@ -337,6 +347,11 @@ func (b *Bodies) attach(w *Writer) {
 	w.U64(uint64(b.Seq))
 	w.Fixed(b.Batch[:])
 	w.U64(uint64(b.Time))
+	w.Flag(b.Change != nil)
+	if b.Change != nil {
+		b.Change.Encode(w)
+		return
+	}
 	writeRequests(w, b.Requests)
 }
 
@@ -393,10 +408,15 @@ func readBody(k Kind, r *Reader, attached []byte) Body {
 		b = readFetch(r)
 	case KindBodies:
 		checkAttached(r, at, attached)
-		b = &Bodies{Seq: epoch.Seq(at.U64()), Batch: at.Digest(), Time: int64(at.U64()), Requests: readRequests(at, MaxBatchRequests)}
+		b = readBodies(at)
 	case KindEvidence:
 		checkAttached(r, at, attached)
 		b = ReadEvidence(at)
+	case KindPropose:
+		checkAttached(r, at, attached)
+		b = &Propose{ReadChange(at)}
+	case KindReady:
+		b = readReady(r)
 	default:
 		r.Fail(fmt.Errorf("%s is none", k))
 	}
@@ -438,7 +458,18 @@ func readHave(r *Reader) *Have {
 		h.Blocks = append(h.Blocks, r.String(MaxAttachedBytes))
 	}
 	h.Checkpoint = r.String(MaxAttachedBytes)
+	h.HandOver = r.String(MaxAttachedBytes)
 	return h
+}
+
+func readBodies(r *Reader) *Bodies {
+	b := &Bodies{Seq: epoch.Seq(r.U64()), Batch: r.Digest(), Time: int64(r.U64())}
+	if r.Flag() {
+		b.Change = ReadChange(r)
+		return b
+	}
+	b.Requests = readRequests(r, MaxBatchRequests)
+	return b
 }
 
 func readPrePrepare(r, at *Reader) *PrePrepare {

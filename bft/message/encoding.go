@@ -164,5 +164,14 @@ func (r *Reader) Count(most, least int) int {
 	return int(n)
 }
 
+// comes reads four bytes if they are v.
+func (r *Reader) comes(v uint32) bool {
+	if len(r.rest) < 4 || binary.BigEndian.Uint32(r.rest) != v {
+		return false
+	}
+	r.rest = r.rest[4:]
+	return true
+}
+
 // Rest reads all that is left.
 func (r *Reader) Rest() []byte { return r.take(len(r.rest)) }

@@ -18,8 +18,8 @@ var testKeys = func() (keys [10]crypto.PrivateKey) {
 
 func testEpoch() *epoch.Epoch {
 	e := &epoch.Epoch{
-		Chain: crypto.Hash("test/chain"), ID: crypto.Hash("test/epoch"), Mode: epoch.Byzantine,
-		Parameters: epoch.DefaultParameters(),
+		Chain: crypto.Hash("test/chain"), ID: crypto.Hash("test/epoch"), Configuration: epoch.Configuration{Mode: epoch.Byzantine,
+			Parameters: epoch.DefaultParameters()},
 	}
 	for i := range byte(4) {
 		e.Members = append(e.Members, epoch.Member{Key: key(i + 1).Public()})
@@ -49,6 +49,26 @@ func conflict(author epoch.ReplicaID) *Evidence {
 		panic(err)
 	}
 	return e
+}
+
+// change is one of operators, and renewal one of a member's own.
+func change() *Change {
+	e := testEpoch()
+	c := &Change{Chain: e.Chain, Of: e.ID, Next: e.Configuration, Last: 99}
+	c.Next.Mode, c.Next.Operators, c.Next.Threshold = epoch.Crash, []crypto.PublicKey{key(9).Public(), key(8).Public()}, 2
+	c.Approve(testScheme, key(9))
+	c.Approve(testScheme, key(8))
+	c.Approve(testScheme, key(9))
+	return c.With([]*Signed{signBy(1, ready(1)), signBy(3, ready(3))})
+}
+
+func renewal() *Change {
+	e := testEpoch()
+	return &Change{Chain: e.Chain, Of: e.ID, Next: e.Configuration, Last: 1}
+}
+
+func ready(incarnation byte) *Ready {
+	return &Ready{Change: crypto.Digest{1}, Incarnation: epoch.Incarnation{incarnation}, Seq: 9, Header: crypto.Digest{2}}
 }
 
 func viewChange(v Vote) *ViewChange {
@@ -93,6 +113,12 @@ func samples() []Body {
 		&PaxosLearn{vote, []*Signed{signBy(1, &PaxosAccepted{vote}), signBy(3, &PaxosAccepted{vote})}},
 		&Heartbeat{View: 3},
 		&NewView{View: 4, ViewChanges: []Named{{1, crypto.Digest{1}}, {3, crypto.Digest{2}}}},
+		&Propose{change().With(nil)},
+		&Propose{renewal()},
+		ready(1),
+		&PrePrepare{Vote: Vote{View: 3, Seq: 7, Digest: NewChangeBatch(1234, change()).Digest()}, Batch: NewChangeBatch(1234, change())},
+		&Bodies{Seq: 7, Batch: NewChangeBatch(9, change()).Digest(), Time: 9, Change: change()},
+		&Have{HandOver: []byte("a hand-over")},
 		conflict(1),
 		conflict(2),
 		conflict(3),
@@ -113,7 +139,7 @@ func encode(m *Signed) []byte {
 
 // again lays a message out from its fields, as if nothing of its bytes had been kept.
 func again(m *Signed) []byte {
-	e := &epoch.Epoch{Chain: m.Chain, ID: m.Epoch, Mode: m.Mode}
+	e := &epoch.Epoch{Chain: m.Chain, ID: m.Epoch, Configuration: epoch.Configuration{Mode: m.Mode}}
 	fresh := Sign(testScheme, key(2), e, m.Author, m.Body)
 	fresh.Signature = m.Signature
 	return encode(fresh)

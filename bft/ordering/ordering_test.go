@@ -21,8 +21,8 @@ var (
 
 func testEpoch() *epoch.Epoch {
 	e := &epoch.Epoch{
-		Chain: crypto.Hash("test/chain"), ID: crypto.Hash("test/epoch"), Mode: epoch.Byzantine,
-		Parameters: epoch.DefaultParameters(),
+		Chain: crypto.Hash("test/chain"), ID: crypto.Hash("test/epoch"), Configuration: epoch.Configuration{Mode: epoch.Byzantine,
+			Parameters: epoch.DefaultParameters()},
 	}
 	for _, key := range keys[1:] {
 		e.Members = append(e.Members, epoch.Member{Name: "n", Key: key.Public(), PeerID: "p", Address: "a", API: "b", Incarnation: epoch.Incarnation{1}})
@@ -58,10 +58,11 @@ func records() []Record {
 		newView.ViewChanges = append(newView.ViewChanges, message.Named{Author: m.Author, Digest: m.Digest()})
 	}
 	return []Record{
-		&birth, &Entered{e}, &Bodies{batch}, accepted, &Accepted{Vote: vote}, prepared,
+		&birth, &Entered{Epoch: e}, &Bodies{batch}, accepted, &Accepted{Vote: vote}, prepared,
 		&Decided{proof.Decision{Header: h, View: 1, Certificate: commits}},
 		&Base{Birth: birth, Epoch: e, View: 1, Stable: &proof.Checkpoint{Header: h}, Headers: []proof.Header{h}, Facts: []Record{accepted, prepared}},
 		&Evidence{evidence},
+		&Entered{Epoch: e, HandOver: &proof.HandOver{Header: h, Next: e.Configuration, Outgoing: commits[:1], Incoming: commits[1:]}}, &Sealed{e},
 		&Left{viewChange}, &Left{&message.ViewChange{View: 7}},
 		&Installed{NewView: newView, Signed: say(2, newView), ViewChanges: changes}, &Installed{NewView: newView, ViewChanges: changes},
 	}

@@ -32,6 +32,7 @@ const (
 	KindLeft      RecordKind = 9
 	KindInstalled RecordKind = 10
 	KindPromised  RecordKind = 11
+	KindSealed    RecordKind = 12
 )
 
 // Birth is a log's first record: whose log it is, and which life of it.
@@ -40,8 +41,16 @@ type Birth struct {
 	Incarnation epoch.Incarnation
 }
 
-// Entered is that this replica has come to take part in an epoch.
-type Entered struct{ Epoch *epoch.Epoch }
+// Entered is that this replica has come to take part in an epoch, and, if it is not the first one, what proves that it follows the one
+// before.
+type Entered struct {
+	Epoch    *epoch.Epoch
+	HandOver *proof.HandOver // nil: of the genesis
+}
+
+// Sealed is that the newest slot has ended the epoch, and which one it announces. It stands behind every Base again until that one is
+// entered.
+type Sealed struct{ Next *epoch.Epoch }
 
 // Bodies is a batch with every transaction, written once, whoever and however many facts name it. It is the block
 // store's copy as well.
@@ -105,12 +114,22 @@ func (*Evidence) Kind() RecordKind  { return KindEvidence }
 func (*Left) Kind() RecordKind      { return KindLeft }
 func (*Installed) Kind() RecordKind { return KindInstalled }
 func (*Promised) Kind() RecordKind  { return KindPromised }
+func (*Sealed) Kind() RecordKind    { return KindSealed }
 
 func (b *Birth) encode(w *message.Writer) {
 	w.Fixed(b.Key[:])
 	w.Fixed(b.Incarnation[:])
 }
-func (e *Entered) encode(w *message.Writer) { proof.EncodeEpoch(w, e.Epoch) }
+
+func (e *Entered) encode(w *message.Writer) {
+	proof.EncodeEpoch(w, e.Epoch)
+	w.Flag(e.HandOver != nil)
+	if e.HandOver != nil {
+		e.HandOver.Encode(w)
+	}
+}
+
+func (s *Sealed) encode(w *message.Writer) { proof.EncodeEpoch(w, s.Next) }
 
 func (b *Bodies) encode(w *message.Writer) {
 	d := b.Batch.Digest() // in front, so that a log's batches are found without being read
@@ -229,7 +248,13 @@ func read(kind RecordKind, r *message.Reader) Record {
 		b := readBirth(r)
 		return &b
 	case KindEntered:
-		return &Entered{proof.ReadEpoch(r)}
+		e := &Entered{Epoch: proof.ReadEpoch(r)}
+		if r.Flag() {
+			e.HandOver = proof.ReadHandOver(r)
+		}
+		return e
+	case KindSealed:
+		return &Sealed{proof.ReadEpoch(r)}
 	case KindBodies:
 		d := r.Digest()
 		b := message.DecodeBatch(r)

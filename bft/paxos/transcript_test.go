@@ -121,7 +121,7 @@ func (w *world) turn(d *datadriven.TestData) string {
 func (w *world) say(format string, args ...any) { fmt.Fprintf(&w.story, format+"\n", args...) }
 
 func (w *world) begin(n int) {
-	e := &epoch.Epoch{Chain: crypto.Hash("test/chain"), ID: crypto.Hash("test/epoch"), Mode: epoch.Crash, Parameters: epoch.DefaultParameters()}
+	e := &epoch.Epoch{Chain: crypto.Hash("test/chain"), ID: crypto.Hash("test/epoch"), Configuration: epoch.Configuration{Mode: epoch.Crash, Parameters: epoch.DefaultParameters()}}
 	*w = world{t: w.t, epoch: e, batches: make(map[string]*message.Batch)}
 	for i := range n {
 		e.Members = append(e.Members, epoch.Member{Key: keys[i+1].Public()})

@@ -17,7 +17,7 @@ func (p *Protocol) promise(w epoch.View) {
 	p.begin()
 	start := p.stable.Header.Seq
 	b := &message.PaxosPromise{View: w, Start: start}
-	if start > 0 {
+	if start > p.epoch.Base { // that one proves itself
 		b.Header, b.Attestations = p.stable.Header.Digest(), p.stable.Attestations
 	}
 	for seq := start + 1; seq <= start+p.current.Size(); seq++ {

@@ -96,7 +96,7 @@ func TestEachSlotIsSettledByItsHighestView(t *testing.T) {
 // case B12 case G2; a bound that is not there, or failures that are not forgotten, turns it red.
 func TestTheTimeoutIsBounded(t *testing.T) {
 	for n, most := range map[int]int{4: 400, 7: 260, 10: 185} {
-		e := &epoch.Epoch{Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters(), Members: make([]epoch.Member, n)}
+		e := &epoch.Epoch{Configuration: epoch.Configuration{Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters(), Members: make([]epoch.Member, n)}}
 		s := newSuspicion(n)
 		last := 0
 		for failures := range 3 * n {

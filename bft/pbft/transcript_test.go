@@ -146,7 +146,7 @@ func (w *world) turn(d *datadriven.TestData) string {
 func (w *world) begin(n int, self epoch.ReplicaID, window uint32) {
 	p := epoch.DefaultParameters()
 	p.Window = window
-	e := &epoch.Epoch{Chain: crypto.Hash("test/chain"), ID: crypto.Hash("test/epoch"), Mode: epoch.Byzantine, Parameters: p}
+	e := &epoch.Epoch{Chain: crypto.Hash("test/chain"), ID: crypto.Hash("test/epoch"), Configuration: epoch.Configuration{Mode: epoch.Byzantine, Parameters: p}}
 	for i := range n {
 		e.Members = append(e.Members, epoch.Member{Key: keys[i+1].Public()})
 	}

@@ -46,7 +46,7 @@ func (p *Protocol) leave(w epoch.View) {
 func (p *Protocol) viewChange() *message.ViewChange {
 	start := p.stable.Header.Seq
 	v := &message.ViewChange{View: p.view, Start: start}
-	if start > 0 {
+	if start > p.epoch.Base { // that one proves itself
 		v.Header, v.Attestations = p.stable.Header.Digest(), p.stable.Attestations
 	}
 	for seq := start + 1; seq <= start+p.last.Size(); seq++ {

@@ -22,8 +22,11 @@ var (
 // genesis is that of n members; member i signs with keys[i], and clients with keys[0].
 func genesis(n int) *proof.Genesis {
 	g := &proof.Genesis{
-		Chain: "vectors", Test: true, Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters(),
-		Operators: []crypto.PublicKey{keys[39].Public()}, Threshold: 1, Time: 1_700_000_000_000,
+		Chain: "vectors", Test: true, Time: 1_700_000_000_000,
+		Configuration: epoch.Configuration{
+			Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters(),
+			Operators: []crypto.PublicKey{keys[39].Public()}, Threshold: 1,
+		},
 	}
 	for i := 1; i <= n; i++ {
 		g.Members = append(g.Members, epoch.Member{

@@ -181,7 +181,7 @@ func messageVectors(t *testing.T) (vectors []vector) {
 		{&message.Status{View: 3, Installed: true, Delivered: 64, Acknowledged: 63, Stable: 0, Progress: []message.Phase{3, 2, 1, 0}},
 			in{"view": "3", "installed": "1", "delivered": "64", "acknowledged": "63", "stable": "0", "progress": []int{3, 2, 1, 0}}},
 		{&message.Want{From: 5, To: 36}, in{"from": "5", "to": "36"}},
-		{&message.Have{Blocks: [][]byte{{1, 2, 3}}, Checkpoint: []byte{4, 5}}, in{"blocks": []string{"010203"}, "checkpoint": "0405"}},
+		{&message.Have{Blocks: [][]byte{{1, 2, 3}}, Checkpoint: []byte{4, 5}, HandOver: []byte{6}}, in{"blocks": []string{"010203"}, "checkpoint": "0405", "hand_over": "06"}},
 		{&message.Bundle{Head: 6, Requests: b.Requests[:1]}, in{"head": "6", "transactions": []string{hexed(b.Requests[0].Bytes())}}},
 		{&message.Fetch{Seq: 7, Batch: b.Digest(), Missing: []uint16{1}}, in{"seq": "7", "batch_digest": b.Digest().String(), "missing": []int{1}}},
 		{&message.Bodies{Seq: 7, Batch: b.Digest(), Time: b.Time, Requests: b.Requests[1:]}, in{"seq": "7", "batch_digest": b.Digest().String(),

@@ -89,7 +89,7 @@ func (a *app) initGenesisCommand() *cobra.Command {
 
 // genesisOf has the members in the order of their files.
 func genesisOf(chain string, p local.Plan, operators, members []string) (*proof.Genesis, error) {
-	g := &proof.Genesis{Chain: chain, Mode: p.Mode, Parameters: p.Parameters, Time: time.Now().UnixMilli()}
+	g := &proof.Genesis{Chain: chain, Configuration: epoch.Configuration{Mode: p.Mode, Parameters: p.Parameters}, Time: time.Now().UnixMilli()}
 	for _, text := range operators {
 		var key crypto.PublicKey
 		if err := key.UnmarshalText([]byte(text)); err != nil {

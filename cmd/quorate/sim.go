@@ -56,6 +56,7 @@ func (a *app) simCommand() *cobra.Command {
 	f.Uint64Var(&o.From, "from", 1, "the first seed")
 	f.IntVar(&o.Nodes, "nodes", 0, "how many nodes each world has (default: each seed draws its own)")
 	f.StringVar(&mode, "mode", "byzantine", "byzantine or crash: what a failed member may do")
+	f.StringVar(&o.Mix, "mix", "", "epochs: operators change the mode and the parameters")
 	f.IntVar(&o.Steps, "steps", 0, "faults end after so many events (default: after the time that the seed draws)")
 	f.BoolVar(&o.Twins, "twins", false, "two hosts with one key: all ways to part them from the others over three views (default: --from 0, to the last)")
 	f.BoolVar(&trace, "trace", false, "tell what happens")

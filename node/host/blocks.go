@@ -112,7 +112,7 @@ func (b *Blocks) Checkpoint(first, last epoch.Seq) (*proof.Checkpoint, error) {
 }
 
 func (b *Blocks) run(q bft.Read) (bft.Found, error) {
-	found := bft.Found{For: q.For}
+	found := bft.Found{For: q.For, Epoch: q.Epoch}
 	size := 0
 	for seq := q.From; seq <= q.To; seq++ {
 		block, ok, err := b.Block(seq)

@@ -16,7 +16,7 @@ import (
 // case D8; believing the stream instead of the signature turns it red, and so does taking another's Status from whoever brings it.
 func TestWhoSpeaksIsWhoHasSigned(t *testing.T) {
 	scheme := crypto.Modelled([32]byte{1})
-	e := &epoch.Epoch{Chain: crypto.Digest{1}, ID: crypto.Digest{2}, Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}
+	e := &epoch.Epoch{Chain: crypto.Digest{1}, ID: crypto.Digest{2}, Configuration: epoch.Configuration{Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}}
 	var keys []crypto.PrivateKey
 	for i := range byte(4) {
 		keys = append(keys, crypto.NewPrivateKey([32]byte{i + 1}))
@@ -30,7 +30,7 @@ func TestWhoSpeaksIsWhoHasSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Checker{self: 1, epoch: e, scheme: scheme}
+	c := &Checker{self: 1, epochs: []*epoch.Epoch{e}, scheme: scheme}
 	for _, b := range []struct {
 		body            message.Body
 		relayed, gossip error // what becomes of it when another member brings it, or the gossip

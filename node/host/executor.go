@@ -10,7 +10,8 @@ import (
 // Executor applies decided batches to the machine. It belongs to the machine's goroutine, if there is one.
 type Executor struct {
 	state      *statemachine.Replicated
-	checkpoint epoch.Seq // K
+	rules      *epoch.Parameters // of the epoch that the last batch belonged to
+	checkpoint epoch.Seq         // K, of the epoch that the last commit belonged to
 }
 
 // Result is what came of a batch.
@@ -34,6 +35,12 @@ func (x *Executor) Run(batches []bft.Execution) ([]Result, error) {
 }
 
 func (x *Executor) run(b bft.Execution) (Result, error) {
+	if x.rules != b.Rules {
+		if err := x.state.SetLimits(Limits(*b.Rules)); err != nil {
+			return Result{}, err
+		}
+		x.rules, x.checkpoint = b.Rules, epoch.Seq(b.Rules.Checkpoint)
+	}
 	transactions := make([]statemachine.Transaction, len(b.Batch.Requests))
 	for i, q := range b.Batch.Requests {
 		transactions[i] = statemachine.Transaction{

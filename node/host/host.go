@@ -80,6 +80,7 @@ type Released struct {
 	Blocks       []proof.Header  // of blocks that are durable now, so that the machine may make what it executed durable
 	Execute      []bft.Execution // for the Executor
 	Read         []bft.Read      // for Blocks.Read, whose answer is an event
+	Epochs       bool            // the Checker is another one now, and knows more epochs
 	Acknowledged *bft.Acknowledgement
 	Answers      []Answer
 	Halt         *bft.Divergence
@@ -167,6 +168,11 @@ func (h *Host) Done(g *Group) Released {
 	var out Released
 	for i := range g.effects {
 		e := &g.effects[i]
+		for _, next := range e.Enter {
+			h.checker = h.checker.with(next)
+			h.clients.parameters = next.Parameters
+			out.Epochs = true
+		}
 		for _, rec := range e.Persist {
 			if d, ok := rec.(*ordering.Decided); ok {
 				out.Blocks = append(out.Blocks, d.Header)
@@ -205,6 +211,15 @@ func (e *Envelope) toSelf(self epoch.ReplicaID) bool {
 // Idle says whether nothing is staged or being written.
 func (h *Host) Idle() bool { return !h.inFlight && len(h.staged) == 0 }
 
+// Ask takes in a change of the epoch that an operator has handed in.
+func (h *Host) Ask(c *message.Change) error {
+	if err := proof.Asked(h.replica.Epoch(), c, h.checker.scheme); err != nil {
+		return err
+	}
+	h.Step(bft.Asked{Change: c})
+	return nil
+}
+
 // Executed says what came of batches.
 func (h *Host) Executed(results []Result) {
 	outcomes := make([]bft.Outcome, len(results))
@@ -218,7 +233,7 @@ func (h *Host) Executed(results []Result) {
 // Recovery is what opening the log has found.
 func (h *Host) Recovery() store.Recovery { return h.recovery }
 
-// Checker judges messages from the wire; anybody may use it.
+// Checker judges messages from the wire; anybody may use it. It is another one once Released says so.
 func (h *Host) Checker() *Checker { return h.checker }
 
 // Writer belongs to the log.
@@ -233,15 +248,39 @@ func (h *Host) Blocks() *Blocks { return h.blocks }
 // Replica is for looking, not for stepping.
 func (h *Host) Replica() *bft.Replica { return h.replica }
 
-// Checker judges what comes from outside, without a host's state: any number of goroutines may use one.
+// Checker judges what comes from outside, without a host's state: it is a value that nobody changes, and any number of goroutines may
+// use one.
 type Checker struct {
 	self   epoch.ReplicaID
-	epoch  *epoch.Epoch
+	epochs []*epoch.Epoch // from the first one to the newest, which may be about to begin
 	scheme crypto.Scheme
 }
 
-// Epoch is the one that messages are judged by.
-func (c *Checker) Epoch() *epoch.Epoch { return c.epoch }
+// with is a Checker that knows one more epoch.
+func (c *Checker) with(e *epoch.Epoch) *Checker {
+	if c.Epoch().ID == e.ID {
+		return c
+	}
+	out := *c
+	out.epochs = append(slices.Clone(c.epochs), e)
+	return &out
+}
+
+// Epoch is the newest one: clients' requests are judged by it.
+func (c *Checker) Epoch() *epoch.Epoch { return c.epochs[len(c.epochs)-1] }
+
+// Of is the epoch of this identity, or nil.
+func (c *Checker) Of(id crypto.Digest) *epoch.Epoch {
+	for _, e := range slices.Backward(c.epochs) {
+		if e.ID == id {
+			return e
+		}
+	}
+	return nil
+}
+
+// ErrUnknownEpoch is that a message is of an epoch that nobody here has heard of: it may be the one to come.
+var ErrUnknownEpoch = errors.New("is of an epoch that is not known here")
 
 // Gossiped is who has brought a frame that came through the gossip: nobody in particular.
 const Gossiped epoch.ReplicaID = 0
@@ -274,10 +313,14 @@ func (c *Checker) Message(frame []byte, from epoch.ReplicaID) (*message.Signed, 
 			return nil, fmt.Errorf("%s: %w", kind, errNotGossip)
 		}
 	}
-	return m, bft.Check(m, c.epoch, c.scheme)
+	e := c.Of(m.Epoch)
+	if e == nil {
+		return nil, ErrUnknownEpoch
+	}
+	return m, bft.Check(m, e, c.scheme)
 }
 
 // Requests says of each request why it is not valid; nil where it is.
 func (c *Checker) Requests(requests []*message.Request) []error {
-	return bft.CheckRequests(requests, c.epoch, c.scheme)
+	return bft.CheckRequests(requests, c.Epoch(), c.scheme)
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"io"
 
+	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/store"
 )
@@ -10,7 +11,7 @@ import (
 // Inspect opens what the log of a stopped member holds of decided slots, for whoever wants to look at it from outside. As
 // at any start, the torn tail of a crash is cut. The member cannot start before the log is closed.
 func Inspect(fs store.FS, dir string, o store.Options) (*Blocks, io.Closer, error) {
-	w := &Writer{blocks: &store.Blocks{}, bodies: make(map[crypto.Digest]store.Position)}
+	w := &Writer{blocks: &store.Blocks{}, bodies: make(map[crypto.Digest]store.Position), epochs: make(map[crypto.Digest]*epoch.Epoch)}
 	b := &boot{w: w}
 	log, _, err := store.Open(fs, dir, o, func(at store.Position, r store.Record, live bool) error {
 		if err := b.visit(at, r, live); err != nil {

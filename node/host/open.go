@@ -43,7 +43,7 @@ func Forgotten(fs store.FS, dir string) (bool, error) {
 // newest block first, and must come to the same digests.
 func Open(cfg Config) (*Host, error) {
 	b := &boot{w: &Writer{
-		blocks: &store.Blocks{}, key: cfg.Key, scheme: cfg.Scheme, epoch: cfg.Genesis.Epoch(), self: cfg.Self,
+		blocks: &store.Blocks{}, key: cfg.Key, scheme: cfg.Scheme, self: cfg.Self, epochs: make(map[crypto.Digest]*epoch.Epoch),
 		bodies: make(map[crypto.Digest]store.Position),
 	}, head: cfg.Genesis.Header()}
 	log, found, err := store.Open(cfg.FS, cfg.Dir, cfg.Log, b.visit)
@@ -68,6 +68,8 @@ type boot struct {
 	past []ordering.Record // live facts, without batches
 	head proof.Header      // of the newest block
 	gaps int               // blocks whose batches are not there
+
+	entered []*ordering.Entered // all of them, from the genesis on
 }
 
 // visit sees every record once, in order. Batches are looked up later: a few are needed of very many.
@@ -90,7 +92,7 @@ func (b *boot) visit(at store.Position, r store.Record, live bool) error {
 		if err := b.addBlock(header, at); err != nil {
 			return err
 		}
-	case ordering.KindBase:
+	case ordering.KindBase, ordering.KindEntered:
 	default:
 		if !live {
 			return nil
@@ -100,8 +102,12 @@ func (b *boot) visit(at store.Position, r store.Record, live bool) error {
 	if err != nil {
 		return err
 	}
-	if base, ok := rec.(*ordering.Base); ok {
-		b.w.addBase(base, at)
+	switch rec := rec.(type) {
+	case *ordering.Base:
+		b.w.addBase(rec, at)
+	case *ordering.Entered:
+		b.entered = append(b.entered, rec)
+		b.w.epochs[rec.Epoch.ID] = rec.Epoch
 	}
 	if live {
 		b.past = append(b.past, rec)
@@ -133,17 +139,19 @@ func (b *boot) open(cfg Config, damaged bool) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	replica, effects, err := bft.New(bft.Config{Self: cfg.Self, Genesis: cfg.Genesis, Notes: cfg.Notes}, past)
+	replica, effects, err := bft.New(bft.Config{
+		Self: cfg.Self, Genesis: cfg.Genesis, Scheme: cfg.Scheme, History: b.history(), Notes: cfg.Notes,
+	}, past)
 	if err != nil {
 		return nil, err
 	}
-	executor := &Executor{state: cfg.State, checkpoint: epoch.Seq(cfg.Genesis.Parameters.Checkpoint)}
-	if err := executor.catchUp(blocks, b.head); err != nil {
+	executor := &Executor{state: cfg.State, checkpoint: epoch.Seq(replica.Epoch().Parameters.Checkpoint)}
+	if err := executor.catchUp(blocks, b.head, replica); err != nil {
 		return nil, err
 	}
 	h := &Host{
 		replica: replica, writer: b.w, executor: executor, blocks: blocks,
-		checker: &Checker{self: cfg.Self, epoch: replica.Epoch(), scheme: cfg.Scheme},
+		checker: &Checker{self: cfg.Self, epochs: b.epochs(replica), scheme: cfg.Scheme},
 		clients: newClients(cfg.State, replica.Epoch().Parameters),
 	}
 	h.clients.known = replica.Acknowledged() // the stable checkpoint is proven, and nobody will prove it again
@@ -155,6 +163,26 @@ func (b *boot) open(cfg Config, damaged bool) (*Host, error) {
 		h.Step(bft.Lost{Seqs: lost})
 	}
 	return h, nil
+}
+
+// history are the epochs that are over.
+func (b *boot) history() (past []bft.Past) {
+	for i := 1; i < len(b.entered); i++ {
+		past = append(past, bft.Past{Epoch: b.entered[i-1].Epoch, HandOver: b.entered[i].HandOver})
+	}
+	return past
+}
+
+// epochs are all that messages may be of.
+func (b *boot) epochs(r *bft.Replica) (all []*epoch.Epoch) {
+	for _, p := range r.History() {
+		all = append(all, p.Epoch)
+	}
+	all = append(all, r.Epoch())
+	if next := r.Next(); next != nil {
+		all = append(all, next)
+	}
+	return all
 }
 
 // rememberedRequests is how many transactions of the newest blocks a replica is told of as it starts.
@@ -231,7 +259,7 @@ func (b *boot) withBatches(blocks *Blocks, damaged bool) ([]ordering.Record, err
 }
 
 // catchUp executes the blocks that the machine lacks, and holds what comes of them against their headers.
-func (x *Executor) catchUp(blocks *Blocks, head proof.Header) error {
+func (x *Executor) catchUp(blocks *Blocks, head proof.Header, r *bft.Replica) error {
 	mark := x.state.Applied()
 	if mark.Seq > uint64(head.Seq) {
 		return fmt.Errorf("%w: it stands at %d, the newest block is %d", errStateAhead, mark.Seq, head.Seq)
@@ -256,7 +284,7 @@ func (x *Executor) catchUp(blocks *Blocks, head proof.Header) error {
 			return fmt.Errorf("boot: block %d: %w", seq, err)
 		}
 		time = max(time, block.Header.Time)
-		if _, err := x.run(bft.Execution{Seq: seq, Time: time, Batch: block.Batch}); err != nil {
+		if _, err := x.run(bft.Execution{Seq: seq, Time: time, Batch: block.Batch, Rules: &r.EpochAt(seq).Parameters}); err != nil {
 			return err
 		}
 		if err := sameOutcome(block.Header, x.state.Applied()); err != nil {

@@ -16,7 +16,7 @@ type Writer struct {
 	blocks *store.Blocks
 	key    crypto.PrivateKey
 	scheme crypto.Scheme
-	epoch  *epoch.Epoch
+	epochs map[crypto.Digest]*epoch.Epoch // that anything may be said in
 	self   epoch.ReplicaID
 
 	// bodies says where the batches are that an Accepted record may name and no block holds yet. A batch that is in a
@@ -62,10 +62,13 @@ func (w *Writer) Sync() error { return w.log.Sync() }
 // Sign signs what a group sends. It must not be called before Sync has returned.
 func (w *Writer) Sign(g *Group) {
 	for i := range g.effects {
+		for _, e := range g.effects[i].Enter {
+			w.epochs[e.ID] = e
+		}
 		for _, o := range g.effects[i].Send {
 			m := o.Again
 			if m == nil {
-				m = message.Sign(w.scheme, w.key, w.epoch, w.self, o.Body)
+				m = message.Sign(w.scheme, w.key, w.epochs[o.Epoch], w.self, o.Body)
 			}
 			g.signed = append(g.signed, Envelope{Message: m, To: o.To, Way: o.Way})
 		}
@@ -99,7 +102,9 @@ func (w *Writer) addBlock(seq epoch.Seq, batch crypto.Digest, at store.Position)
 
 // addBase notes which checkpoint a Base proves, and lets go of batches that none of its facts names.
 func (w *Writer) addBase(b *ordering.Base, at store.Position) {
-	w.blocks.AddCheckpoint(uint64(b.Stable.Header.Seq), at)
+	if len(b.Stable.Attestations) > 0 { // else it is where an epoch begins, and the hand-over proves it
+		w.blocks.AddCheckpoint(uint64(b.Stable.Header.Seq), at)
+	}
 	kept := make(map[crypto.Digest]store.Position)
 	for _, f := range b.Facts {
 		if v, ok := ordering.VoteOf(f); ok {

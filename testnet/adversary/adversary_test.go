@@ -14,7 +14,7 @@ var scheme = crypto.Modelled([32]byte{1})
 func key(i epoch.ReplicaID) crypto.PrivateKey { return crypto.NewPrivateKey([32]byte{byte(i)}) }
 
 func testEpoch() *epoch.Epoch {
-	e := &epoch.Epoch{Chain: crypto.Hash("test/chain"), ID: crypto.Hash("test/epoch"), Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}
+	e := &epoch.Epoch{Chain: crypto.Hash("test/chain"), ID: crypto.Hash("test/epoch"), Configuration: epoch.Configuration{Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}}
 	for i := range epoch.ReplicaID(4) {
 		e.Members = append(e.Members, epoch.Member{Key: key(i + 1).Public()})
 	}

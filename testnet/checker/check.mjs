@@ -39,13 +39,13 @@ const messages = { 1: vote, 2: vote, 3: vote, 7: ofView, 8: shows({ accepted: li
 const detached = struct({ signed: bytes, signature: d64 }), member = struct({ name: text, key: d32, peer_id: text, address: text, api: text, incarnation: d16 });
 const forms = { '01': batch, '02': struct({ time, body_digests: list(d32) }), '03': struct({}) };
 const wish = { get: take => { const f = take(1); return { f, ...forms[f].get(take) }; }, put: v => v.f + forms[v.f].put(v) };
-const attachments = { 1: wish, 9: wish, 8: struct({ attestations: list(detached) }), 11: struct({ votes: list(detached) }), 5: struct({ attestations: list(detached), votes: list(list(detached)) }), 19: struct({ blocks: list(bytes), checkpoint: bytes }),
-  20: struct({ transactions: list(bytes) }), 22: struct({ seq: u64, batch_digest: d32, time, transactions: list(bytes) }),
+const attachments = { 1: wish, 9: wish, 8: struct({ attestations: list(detached) }), 11: struct({ votes: list(detached) }), 5: struct({ attestations: list(detached), votes: list(list(detached)) }), 19: struct({ blocks: list(bytes), checkpoint: bytes, hand_over: bytes }),
+  20: struct({ transactions: list(bytes) }), 22: struct({ seq: u64, batch_digest: d32, time, change: uint(1, 0, 1), transactions: list(bytes) }),
   23: struct({ a: bytes, a_signature: d64, b: bytes, b_signature: d64 }) };
 const parameters = struct(Object.fromEntries(('window checkpoint pipeline burst batch_requests batch_bytes request_bytes write_set_bytes ' +
   'request_write_keys request_write_bytes nonce_window last_ahead').split(' ').map(name => [name, u32])));
-const modes = { byzantine: 1, crash: 2 }, configuration = { mode: { put: m => u8.put(modes[m]) }, members: list(member), parameters };
-const genesis = struct({ chain: text, test: bit, ...configuration, operators: list(d32), threshold: u32, time });
+const modes = { byzantine: 1, crash: 2 }, configuration = { mode: { put: m => u8.put(modes[m]) }, members: list(member), parameters, operators: list(d32), threshold: u32 };
+const genesis = struct({ chain: text, test: bit, ...configuration, time });
 const zero = '0'.repeat(64), H = (domain, ...parts) => createHash('sha256').update(String.fromCharCode(domain.length) + domain)
   .update(Buffer.from(parts.join(''), 'hex')).digest('hex');
 const [headerDigest, genesisDigest] = [h => H('quorate/header/1', header.put(h)), g => H('quorate/genesis/1', genesis.put(g))];

@@ -162,8 +162,8 @@ func build(dir string, t Tools, p Plan) error {
 		keys[i] = key.Public()
 	}
 	g := &proof.Genesis{
-		Chain: "testnet", Test: true, Mode: p.Mode, Parameters: p.Parameters,
-		Operators: keys[1:], Threshold: 1, Time: time.Now().UnixMilli(),
+		Chain: "testnet", Test: true, Time: time.Now().UnixMilli(),
+		Configuration: epoch.Configuration{Mode: p.Mode, Parameters: p.Parameters, Operators: keys[1:], Threshold: 1},
 	}
 	s := DefaultSettings()
 	s.Genesis = filepath.Join("..", "..", "genesis.json")

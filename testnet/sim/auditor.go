@@ -5,6 +5,7 @@ import (
 
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/node/host"
@@ -22,11 +23,10 @@ import (
 //	state         outcomes, state and answers are those of the model
 //	quorum        certificates and acknowledgements have a quorum of valid votes by distinct members
 //	promises      no two words of a member conflict, and it remembers each of them
+//	configuration each slot belongs to one epoch, by the chain; an epoch follows another by a change that was asked for, and a hand-over
 //	durability    what was acknowledged is at its slot in every host's chain
 type auditor struct {
 	members int
-	mode    epoch.Mode
-	quorum  int
 	keys    []crypto.PublicKey
 	chain   crypto.Digest
 	scheme  crypto.Scheme
@@ -38,8 +38,10 @@ type auditor struct {
 	nonces   map[nonce]crypto.Digest
 	expired  map[crypto.Digest]bool // the clients were told that these will never be executed
 	acks     []ack
-	hosts    []witness // by number: those of the members, and after them their twins
-	twice    int       // transactions that were ordered again after they had been executed
+	epochs   []rules                // by number
+	changes  map[crypto.Digest]bool // that operators have asked for
+	hosts    []witness              // by number: those of the members, and after them their twins
+	twice    int                    // transactions that were ordered again after they had been executed
 }
 
 // slot is what is known of one.
@@ -50,6 +52,7 @@ type slot struct {
 	header   crypto.Digest // zero: nobody has shown one yet
 	time     int64
 	txs      []*transaction
+	change   *message.Change
 	outcomes []statemachine.Outcome
 }
 
@@ -70,16 +73,16 @@ type witness struct {
 	attested     epoch.Seq
 	acknowledged epoch.Seq // the newest slot it has shown a quorum for, in this life
 	words        words
-	lies         bool // to others: it is held to no promise, but to what it executes and answers
-	forgot       bool // what it has promised: it must promise nothing any more
+	lies         bool              // to others: it is held to no promise, but to what it executes and answers
+	incarnation  epoch.Incarnation // the life of its log: it promises in the epochs that name this one, and in no other
 }
 
 // forgets takes in that a member's log is gone. It begins again from nothing, and what it has said binds it still.
-func (a *auditor) forgets(host int) {
+func (a *auditor) forgets(host int, incarnation epoch.Incarnation) {
 	w := a.of(host)
+	w.incarnation = incarnation
 	w.durable, w.attested, w.acknowledged = 0, 0, 0
 	w.words.list = nil
-	w.forgot = true
 }
 
 // quorumOf is how many of n members it takes for any two such groups to share one that is correct, if at most f of them
@@ -99,7 +102,8 @@ func quorumOf(mode epoch.Mode, n int) int {
 func newAuditor(g *proof.Genesis, hosts int, scheme crypto.Scheme) *auditor {
 	h := g.Header()
 	a := &auditor{
-		members: len(g.Members), mode: g.Mode, quorum: quorumOf(g.Mode, len(g.Members)), chain: g.Digest(), scheme: scheme,
+		members: len(g.Members), chain: g.Digest(), scheme: scheme,
+		epochs: []rules{{g.Epoch(), quorumOf(g.Mode, len(g.Members))}}, changes: make(map[crypto.Digest]bool),
 		txs:      make(map[crypto.Digest]*transaction),
 		model:    newModel(uint64(g.Parameters.NonceWindow), uint64(g.Parameters.LastAhead)),
 		slots:    []slot{{header: h.Digest(), time: h.Time}},
@@ -236,7 +240,7 @@ func (a *auditor) outcome(host int, e bft.Execution, r *host.Result) error {
 
 // open takes in a slot that nobody has executed before.
 func (a *auditor) open(e bft.Execution) error {
-	s := slot{batch: e.Batch.Digest(), time: e.Time}
+	s := slot{batch: e.Batch.Digest(), time: e.Time, change: e.Batch.Change}
 	if before := a.slots[e.Seq-1].time; e.Time != max(before, e.Batch.Time) {
 		return breaks("order", "slot %d has time %d: the slot before it has %d, its batch %d", e.Seq, e.Time, before, e.Batch.Time)
 	}

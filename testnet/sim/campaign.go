@@ -97,7 +97,7 @@ func (t *Totals) Untested() []string {
 	}
 	var missing []string
 	for _, k := range t.Counts.Kinds() {
-		if k.N == 0 && !(t.options.Mode == epoch.Crash && k.Lies) {
+		if k.N == 0 && t.options.promises(k) {
 			missing = append(missing, "no "+k.Name)
 		}
 	}
@@ -107,12 +107,17 @@ func (t *Totals) Untested() []string {
 	return missing
 }
 
+// promises says whether worlds of these options have something of a kind.
+func (o *Options) promises(k Kind) bool {
+	return !(k.Lies && o.Mode == epoch.Crash) && (!k.Mix || o.Mix == MixEpochs)
+}
+
 // Print writes the totals by kind, and the verdict: passed, what was not tested, or every broken promise with the line
 // that repeats it.
 func (t *Totals) Print(out io.Writer) error {
 	var b []byte
 	for _, k := range t.Counts.Kinds() {
-		if k.Lies && t.options.Mode == epoch.Crash {
+		if !t.options.promises(k) {
 			continue
 		}
 		b = fmt.Appendf(b, "%12d  %s\n", k.N, k.Name)
@@ -140,6 +145,9 @@ func Reproducer(seed uint64, o Options) string {
 	}
 	if o.Mode == epoch.Crash {
 		line += " --mode crash"
+	}
+	if o.Mix != "" {
+		line += " --mix " + o.Mix
 	}
 	if o.Nodes != 0 {
 		line += fmt.Sprintf(" --nodes %d", o.Nodes)

@@ -17,6 +17,7 @@ const (
 	ofCrashes
 	ofLiars
 	ofTwins
+	ofMix
 )
 
 func newChance(seed uint64, concern int) chance {

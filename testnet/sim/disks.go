@@ -65,7 +65,8 @@ func (n *node) diskFailed(err error) {
 	}
 }
 
-// A member that forgets never votes again in this epoch, so only so many may that a quorum is honest and remembers.
+// A member that forgets never votes again in an epoch that names the life it has lost, so only so many may that a quorum is honest and
+// remembers.
 func (w *World) forgetful() *node {
 	n := w.anyNode()
 	forgotten := 0
@@ -74,7 +75,7 @@ func (w *World) forgetful() *node {
 			forgotten++
 		}
 	}
-	if !n.forgot && !n.lies() && len(w.nodes)-forgotten-1 < w.audit.quorum {
+	if !n.forgot && !n.lies() && len(w.nodes)-forgotten-1 < w.needed() {
 		return nil
 	}
 	return n
@@ -178,7 +179,7 @@ func (n *node) recall() error {
 	n.disk, n.state, n.stale = store.NewMemory(), statemachine.NewMemory(), nil
 	drawn := n.w.ofDisks.bytes()
 	copy(n.incarnation[:], drawn[:])
-	n.w.audit.forgets(n.id)
+	n.w.audit.forgets(n.id, n.incarnation)
 	n.w.tell(n, "has forgotten what it promised, and observes")
 	return host.Create(n.disk, folder, n.options, n.key.Public(), n.incarnation)
 }

@@ -80,7 +80,10 @@ func (w *World) fault() {
 		return
 	}
 	w.after(w.ofFaults.about(w.plan.mean), nil, faults, 1, w.fault)
-	kind := &faultKinds[w.ofFaults.pick(w.plan.kinds...)]
+	kind := &changeKind
+	if i := w.ofFaults.pick(w.plan.kinds...); i < len(faultKinds) {
+		kind = &faultKinds[i]
+	}
 	w.struck++
 	if w.leftOut[w.struck] {
 		w.ofFaults = newChance(w.seed+uint64(w.struck)<<32, ofFaults)
@@ -105,7 +108,7 @@ func (w *World) jumpClock() {
 			off++
 		}
 	}
-	if off >= w.epoch.Faulty() {
+	if off >= w.epoch.N()-w.needed() {
 		by = w.ofFaults.between(-2000, 2000)
 	}
 	w.counts.ClockJumps++

@@ -27,7 +27,7 @@ func (w *World) heal() {
 // that a network works when everything does, but that it does when enough does.)
 func (w *World) coreAlone() {
 	core := make([]bool, len(w.nodes)+1)
-	for left := w.audit.quorum; left > 0; {
+	for left := w.needed(); left > 0; {
 		if n := w.anyNode(); !core[n.id] && !n.forgot && !n.lies() {
 			core[n.id] = true
 			left--
@@ -152,6 +152,10 @@ func (w *World) unsettled() error {
 		switch {
 		case r.Head().Seq != last:
 			return breaks("convergence", "node%d stands at slot %d, the newest is %d", n.id, r.Head().Seq, last)
+		case r.Epoch().ID != w.audit.newestEpoch().ID:
+			return breaks("convergence", "node%d is in epoch %d, the newest is %d", n.id, r.Epoch().Number, w.audit.newestEpoch().Number)
+		case r.Observes():
+			return breaks("convergence", "node%d has forgotten, and is not renewed", n.id)
 		case len(n.host.Blocks().Lost()) > 0:
 			return breaks("convergence", "node%d lacks the transactions of slots %v", n.id, n.host.Blocks().Lost())
 		case r.Acknowledged() != last:

@@ -293,27 +293,27 @@ func TestEachCheckerSeesItsBadHistory(t *testing.T) {
 		{"a member forgets what it prepared", "promises", func(h *history) error {
 			_, err := h.a.sent(2, h.say(2, &message.Prepare{Vote: message.Vote{Seq: 1, Digest: crypto.Digest{1}}}))
 			h.must(err)
-			return h.a.remembers(2, &memory{born: true})
+			return h.a.remembers(2, &memory{born: true, epoch: h.epoch.ID})
 		}},
 		{"a member remembers its promise and not the transactions", "promises", func(h *history) error {
 			_, err := h.a.sent(2, h.say(2, &message.Prepare{Vote: message.Vote{Seq: 1, Digest: crypto.Digest{1}}}))
 			h.must(err)
-			return h.a.remembers(2, &memory{born: true, facts: map[promise]crypto.Digest{{message.KindPrepare, 0, 1}: {1}}})
+			return h.a.remembers(2, &memory{born: true, epoch: h.epoch.ID, facts: map[promise]crypto.Digest{{h.epoch.ID, message.KindPrepare, 0, 1}: {1}}})
 		}},
 		{"a member forgets a block it attested", "promises", func(h *history) error {
 			h.ran(1, 1, h.put(1, "a", "1"))
 			_, err := h.a.sent(2, h.attestations(1, 2)[0])
 			h.must(err)
-			return h.a.remembers(2, &memory{born: true})
+			return h.a.remembers(2, &memory{born: true, epoch: h.epoch.ID})
 		}},
 		{"a member holds three of six to have prepared", "quorum", func(h *history) error {
 			v := message.Vote{Seq: 1, Digest: crypto.Digest{1}}
 			votes := []*message.Signed{h.say(2, &message.Prepare{Vote: v}), h.say(3, &message.Prepare{Vote: v}), h.say(4, &message.Prepare{Vote: v})}
-			return h.a.remembers(2, &memory{born: true, prepared: []*ordering.Prepared{{Vote: v, Prepares: votes}}})
+			return h.a.remembers(2, &memory{born: true, epoch: h.epoch.ID, prepared: []*ordering.Prepared{{Vote: v, Prepares: votes}}})
 		}},
 		{"a durable block is gone", "durability", func(h *history) error {
 			h.ran(1, 1, h.put(1, "a", "1"))
-			return h.a.remembers(1, &memory{born: true})
+			return h.a.remembers(1, &memory{born: true, epoch: h.epoch.ID})
 		}},
 		{"an acknowledged transaction is not in the chain", "durability", func(h *history) error {
 			h.a.acks = append(h.a.acks, ack{h.put(1, "a", "1").id(), 1})

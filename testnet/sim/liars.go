@@ -26,7 +26,7 @@ func (w *World) drawLiars() {
 		n.liar = adversary.New(adversary.Config{
 			Epoch: w.epoch, Self: n.as, Chance: c.Rand, Acts: acts,
 			Sign: func(b message.Body) *message.Signed {
-				return message.Sign(w.scheme, n.key, w.epoch, n.as, b)
+				return message.Sign(w.scheme, n.key, n.host.Replica().Epoch(), n.as, b)
 			},
 		})
 		w.audit.of(n.id).lies = true

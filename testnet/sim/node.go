@@ -115,13 +115,22 @@ func (n *node) boot() {
 	found := n.host.Recovery()
 	n.w.counts.Mended += len(found.Mended)
 	n.w.counts.LostBatches += len(found.Lost)
-	if n.flipped { // the bit was one that does not matter, or was mended
-		n.flipped, n.forgot = false, n.w.audit.of(n.id).forgot
-	}
+	n.flipped = false // the bit was one that does not matter, or was mended
 	head := n.host.Replica().Head()
 	n.durable, n.given, n.waiting = head.Seq, epoch.Seq(machine.Committed().Seq), false
 	n.w.tell(n, "starts at slot %d", head.Seq)
-	if n.host.Replica().Observes() != n.forgot {
+	r := n.host.Replica()
+	for _, p := range r.History() {
+		n.w.broken(n, n.w.audit.sawEpoch(p.Epoch))
+	}
+	n.w.broken(n, n.w.audit.sawEpoch(r.Epoch()))
+	if next := r.Next(); next != nil {
+		n.w.broken(n, n.w.audit.sawEpoch(next))
+	}
+	if n.w.violation != nil {
+		return
+	}
+	if n.forgot = r.Epoch().Member(n.as).Incarnation != n.incarnation; r.Observes() != n.forgot {
 		n.w.broken(n, breaks("promises", "votes although it has forgotten, or observes although it has not"))
 		return
 	}
@@ -196,6 +205,11 @@ func (n *node) sync(g *host.Group) {
 // carryOut does what a host has released, in order.
 func (n *node) carryOut(r host.Released) {
 	w := n.w
+	for _, note := range r.Notes {
+		if sealed, ok := note.(bft.SealedEpoch); ok { // what is sent may be of that epoch
+			w.broken(n, w.audit.sawEpoch(sealed.Next))
+		}
+	}
 	for i := range r.Send {
 		if n.meets(beforeSend) {
 			return
@@ -397,7 +411,12 @@ func (n *node) sendTo(to *node, f *flight, way message.Way) {
 
 // receive takes in a message from the wire.
 func (n *node) receive(f *flight) {
-	if err := f.check(n); err != nil {
+	err := f.check(n)
+	if err == errUnknown {
+		n.step(bft.Foreign{})
+		return
+	}
+	if err != nil {
 		if n.w.lies(f.message.Author) {
 			return
 		}
@@ -422,11 +441,18 @@ type flight struct {
 	err     error
 }
 
+// errUnknown is that a message is of an epoch that the node has not heard of.
+var errUnknown = errors.New("of an epoch that is not known here")
+
 // wireEvery is how many messages go as values for each one that goes as bytes.
 const wireEvery = 64
 
 func (f *flight) check(n *node) error {
 	w := n.w
+	in := n.host.Checker().Of(f.message.Epoch)
+	if in == nil {
+		return errUnknown
+	}
 	w.network.arrived++
 	if w.network.arrived%wireEvery == 0 {
 		var b message.Writer
@@ -444,7 +470,7 @@ func (f *flight) check(n *node) error {
 		return nil
 	}
 	if !f.checked {
-		f.checked, f.err = true, bft.Check(f.message, w.epoch, w.scheme)
+		f.checked, f.err = true, bft.Check(f.message, in, w.scheme)
 	}
 	return f.err
 }

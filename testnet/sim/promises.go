@@ -13,16 +13,17 @@ import (
 // words are all the promises that a member has let out of its hands, ever.
 type words struct {
 	said map[promise]crypto.Digest
-	list []promise  // in the order in which they were first said
-	left epoch.View // it has said that it votes in no view below
+	list []promise                    // in the order in which they were first said
+	left map[crypto.Digest]epoch.View // by epoch: it has said that it votes in no view below
 }
 
 // promise is what a member may say one thing about. The leader's proposal and a backup's Prepare are one kind: either
 // says that the member stands by a batch.
 type promise struct {
-	kind message.Kind // KindPrepare, KindCommit, KindViewChange, KindNewView, KindAttestation; KindPaxosAccept, KindPaxosAccepted or KindPaxosPromise
-	view epoch.View
-	seq  epoch.Seq
+	epoch crypto.Digest
+	kind  message.Kind // KindPrepare, KindCommit, KindViewChange, KindNewView, KindAttestation; KindPaxosAccept, KindPaxosAccepted or KindPaxosPromise
+	view  epoch.View
+	seq   epoch.Seq
 }
 
 // votes says whether it is a word about a slot in a view.
@@ -34,7 +35,9 @@ func (p promise) votes() bool {
 	return false
 }
 
-func newWords() words { return words{said: make(map[promise]crypto.Digest)} }
+func newWords() words {
+	return words{said: make(map[promise]crypto.Digest), left: make(map[crypto.Digest]epoch.View)}
+}
 
 // promiseOf is what a message binds its author to; ok is false if to nothing.
 func promiseOf(m *message.Signed) (p promise, d crypto.Digest, ok bool) {
@@ -43,17 +46,17 @@ func promiseOf(m *message.Signed) (p promise, d crypto.Digest, ok bool) {
 		if kind == message.KindPrePrepare {
 			kind = message.KindPrepare
 		}
-		return promise{kind, v.View, v.Seq}, v.Digest, true
+		return promise{m.Epoch, kind, v.View, v.Seq}, v.Digest, true
 	}
 	switch b := m.Body.(type) {
 	case *message.ViewChange:
-		return promise{message.KindViewChange, b.View, 0}, m.Digest(), true
+		return promise{m.Epoch, message.KindViewChange, b.View, 0}, m.Digest(), true
 	case *message.NewView:
-		return promise{message.KindNewView, b.View, 0}, m.Digest(), true
+		return promise{m.Epoch, message.KindNewView, b.View, 0}, m.Digest(), true
 	case *message.PaxosPromise:
-		return promise{message.KindPaxosPromise, b.View, 0}, m.Digest(), true
+		return promise{m.Epoch, message.KindPaxosPromise, b.View, 0}, m.Digest(), true
 	case *message.Attestation:
-		return promise{message.KindAttestation, 0, b.Seq}, b.Header, true
+		return promise{m.Epoch, message.KindAttestation, 0, b.Seq}, b.Header, true
 	default:
 		return promise{}, crypto.Digest{}, false
 	}
@@ -78,7 +81,7 @@ func (a *auditor) sent(host int, m *message.Signed) (first bool, err error) {
 	if w.lies {
 		return true, nil // what others have heard of it comes back to its replica, which passes that on in its own name
 	}
-	if w.forgot {
+	if in := a.epochOf(m.Epoch); in == nil || in.Members[m.Author-1].Incarnation != w.incarnation {
 		return false, breaks("promises", "says %s of slot %d in view %d, and has forgotten what it promised before", p.kind, p.seq, p.view)
 	}
 	if before, ok := w.words.said[p]; ok {
@@ -89,21 +92,21 @@ func (a *auditor) sent(host int, m *message.Signed) (first bool, err error) {
 	}
 	w.words.said[p] = d
 	w.words.list = append(w.words.list, p)
-	if p.votes() && p.view < w.words.left {
-		return true, breaks("promises", "says %s of slot %d in view %d, and had left for view %d", p.kind, p.seq, p.view, w.words.left)
+	if p.votes() && p.view < w.words.left[p.epoch] {
+		return true, breaks("promises", "says %s of slot %d in view %d, and had left for view %d", p.kind, p.seq, p.view, w.words.left[p.epoch])
 	}
 	switch p.kind {
 	case message.KindViewChange:
-		w.words.left = max(w.words.left, p.view)
+		w.words.left[p.epoch] = max(w.words.left[p.epoch], p.view)
 	case message.KindPaxosPromise:
-		w.words.left = max(w.words.left, p.view)
-		return true, w.words.shows(m.Body.(*message.PaxosPromise))
+		w.words.left[p.epoch] = max(w.words.left[p.epoch], p.view)
+		return true, w.words.shows(m.Epoch, m.Body.(*message.PaxosPromise))
 	case message.KindCommit:
-		if stood, ok := w.words.said[promise{message.KindPrepare, p.view, p.seq}]; ok && stood != d {
+		if stood, ok := w.words.said[promise{p.epoch, message.KindPrepare, p.view, p.seq}]; ok && stood != d {
 			return true, breaks("promises", "commits slot %d in view %d for %s, and stood by %s", p.seq, p.view, d.Short(), stood.Short())
 		}
 	case message.KindPaxosAccept:
-		if stood, ok := w.words.said[promise{message.KindPaxosAccepted, p.view, p.seq}]; ok && stood != d {
+		if stood, ok := w.words.said[promise{p.epoch, message.KindPaxosAccepted, p.view, p.seq}]; ok && stood != d {
 			return true, breaks("promises", "asks for %s at slot %d in view %d, and has accepted %s", d.Short(), p.seq, p.view, stood.Short())
 		}
 	case message.KindAttestation:
@@ -114,9 +117,9 @@ func (a *auditor) sent(host int, m *message.Signed) (first bool, err error) {
 }
 
 // shows says whether a promise has all that its author has accepted in the views below, or at each of these slots something later.
-func (w *words) shows(b *message.PaxosPromise) error {
+func (w *words) shows(in crypto.Digest, b *message.PaxosPromise) error {
 	for _, p := range w.list {
-		if p.kind != message.KindPaxosAccepted || p.seq <= b.Start || p.view >= b.View {
+		if p.epoch != in || p.kind != message.KindPaxosAccepted || p.seq <= b.Start || p.view >= b.View {
 			continue
 		}
 		if !slices.ContainsFunc(b.Accepted, func(v message.Vote) bool {
@@ -132,6 +135,8 @@ func (w *words) shows(b *message.PaxosPromise) error {
 type memory struct {
 	stable   epoch.Seq
 	born     bool
+	epoch    crypto.Digest             // the one that it takes part in
+	next     crypto.Digest             // the one that has been announced to it
 	view     epoch.View                // it votes in none below
 	facts    map[promise]crypto.Digest // what it accepted and prepared, as the words that rest on it
 	prepared []*ordering.Prepared
@@ -189,13 +194,18 @@ func (m *memory) take(rec ordering.Record) {
 	switch rec := rec.(type) {
 	case *ordering.Birth:
 		m.born = true
+	case *ordering.Entered:
+		m.clear()
+		m.epoch, m.next = rec.Epoch.ID, crypto.Digest{}
+	case *ordering.Sealed:
+		m.next = rec.Next.ID
 	case *ordering.Accepted:
-		m.facts[promise{message.KindPrepare, rec.View, rec.Seq}] = rec.Digest
+		m.facts[promise{m.epoch, message.KindPrepare, rec.View, rec.Seq}] = rec.Digest
 		if v, ok := m.accepted[rec.Seq]; !ok || rec.View >= v.View {
 			m.accepted[rec.Seq] = rec.Vote
 		}
 	case *ordering.Prepared:
-		m.facts[promise{message.KindCommit, rec.View, rec.Seq}] = rec.Digest
+		m.facts[promise{m.epoch, message.KindCommit, rec.View, rec.Seq}] = rec.Digest
 		m.prepared = append(m.prepared, rec)
 	case *ordering.Promised:
 		m.view = max(m.view, rec.Promise.View)
@@ -205,7 +215,7 @@ func (m *memory) take(rec ordering.Record) {
 		m.view = max(m.view, rec.NewView.View)
 	case *ordering.Base:
 		m.clear() // it repeats all that is still live, with what stands behind it
-		m.born, m.stable = true, rec.Stable.Header.Seq
+		m.born, m.stable, m.epoch = true, rec.Stable.Header.Seq, rec.Epoch.ID
 		for _, f := range rec.Facts {
 			m.take(f)
 		}
@@ -240,7 +250,16 @@ func (a *auditor) remembers(host int, m *memory) error {
 				return breaks("promises", "has attested header %s of slot %d, and forgotten the block", d.Short(), p.seq)
 			}
 			kept = append(kept, p)
+			if in := a.epochOf(m.epoch); p.epoch != m.epoch && p.epoch != m.next && a.epochOf(p.epoch).Number > in.Number {
+				return breaks("promises", "has attested slot %d in epoch %s, and forgotten that it was announced", p.seq, p.epoch.Short())
+			}
 			continue
+		}
+		if in := a.epochOf(m.epoch); p.epoch != m.epoch {
+			if a.epochOf(p.epoch).Number > in.Number {
+				return breaks("promises", "has said %s of slot %d in view %d of epoch %s, and forgotten that this has begun", p.kind, p.seq, p.view, p.epoch.Short())
+			}
+			continue // it was about an epoch that is over
 		}
 		if p.kind == message.KindViewChange || p.kind == message.KindNewView || p.kind == message.KindPaxosPromise {
 			kept = append(kept, p)
@@ -280,7 +299,7 @@ func (a *auditor) remembers(host int, m *memory) error {
 		return breaks("durability", "had made block %d durable, and its log ends at block %d", w.durable, m.newest)
 	}
 	for _, p := range m.prepared {
-		if err := a.prepared(p); err != nil {
+		if err := a.prepared(a.epochOf(m.epoch), p); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // votes counts the distinct members among the authors, and verifies each vote, without the product's help.
-func (a *auditor) votes(what string, seq epoch.Seq, least int, votes []*message.Signed, agrees func(message.Body) bool) error {
+func (a *auditor) votes(what string, seq epoch.Seq, in *rules, least int, votes []*message.Signed, agrees func(message.Body) bool) error {
 	voted := make([]bool, a.members+1)
 	n := 0
 	for _, v := range votes {
@@ -19,8 +19,8 @@ func (a *auditor) votes(what string, seq epoch.Seq, least int, votes []*message.
 			return breaks("quorum", "%s of slot %d: a vote is missing", what, seq)
 		case v.Author < 1 || int(v.Author) > a.members:
 			return breaks("quorum", "%s of slot %d: a vote by %d, who is no member", what, seq, v.Author)
-		case v.Chain != a.chain:
-			return breaks("quorum", "%s of slot %d: a vote for another chain", what, seq)
+		case v.Chain != a.chain || v.Epoch != in.ID || v.Mode != in.Mode:
+			return breaks("quorum", "%s of slot %d: a vote for another chain or epoch", what, seq)
 		case !agrees(v.Body):
 			return breaks("quorum", "%s of slot %d: a vote of node%d for something else", what, seq, v.Author)
 		case !a.scheme.Verify(crypto.Claim{Key: a.keys[v.Author-1], Message: v.Bytes, Signature: v.Signature}):
@@ -39,13 +39,17 @@ func (a *auditor) votes(what string, seq epoch.Seq, least int, votes []*message.
 
 // certified says whether a quorum has committed a block's batch to its slot, or in crash mode accepted it there.
 func (a *auditor) certified(b *proof.Block) error {
-	return a.votes("certificate", b.Header.Seq, a.quorum, b.Certificate, func(body message.Body) bool {
+	in := a.governs(b.Header.Seq)
+	if b.Header.Epoch != in.ID {
+		return breaks("configuration", "block %d is of epoch %s, its slot belongs to %s", b.Header.Seq, b.Header.Epoch.Short(), in.ID.Short())
+	}
+	return a.votes("certificate", b.Header.Seq, in, in.quorum, b.Certificate, func(body message.Body) bool {
 		var vote message.Vote
 		switch v := body.(type) {
 		case *message.Commit:
 			vote = v.Vote
 		case *message.PaxosAccepted:
-			if a.mode != epoch.Crash {
+			if in.Mode != epoch.Crash {
 				return false
 			}
 			vote = v.Vote
@@ -56,8 +60,8 @@ func (a *auditor) certified(b *proof.Block) error {
 
 // prepared says whether a quorum stands behind what a replica holds prepared: the leader by its proposal, the others by
 // their promise.
-func (a *auditor) prepared(p *ordering.Prepared) error {
-	return a.votes("prepared certificate", p.Seq, a.quorum, p.Prepares, func(body message.Body) bool {
+func (a *auditor) prepared(in *rules, p *ordering.Prepared) error {
+	return a.votes("prepared certificate", p.Seq, in, in.quorum, p.Prepares, func(body message.Body) bool {
 		switch b := body.(type) {
 		case *message.PrePrepare:
 			return b.Vote == p.Vote
@@ -76,7 +80,11 @@ func (a *auditor) stable(c *proof.Checkpoint) error {
 	if err := a.head(&c.Header); err != nil {
 		return err
 	}
-	return a.votes("checkpoint", c.Header.Seq, a.quorum, c.Attestations, func(body message.Body) bool {
+	if a.governs(c.Header.Seq+1).Base == c.Header.Seq && len(c.Attestations) == 0 {
+		return nil // where an epoch begins: the hand-over proves it
+	}
+	in := a.governs(c.Header.Seq)
+	return a.votes("checkpoint", c.Header.Seq, in, in.quorum, c.Attestations, func(body message.Body) bool {
 		v, ok := body.(*message.Attestation)
 		return ok && v.Seq == c.Header.Seq && v.Header == a.slots[v.Seq].header
 	})
@@ -89,11 +97,12 @@ func (a *auditor) acknowledged(host int, k *bft.Acknowledgement) error {
 	}
 	w := a.of(host)
 	w.acknowledged = max(w.acknowledged, k.Seq)
-	least := a.quorum
-	if a.mode == epoch.Crash {
+	in := a.governs(k.Seq)
+	least := in.quorum
+	if in.Mode == epoch.Crash {
 		least = 1 // what it has executed is accepted by a majority
 	}
-	return a.votes("acknowledgement", k.Seq, least, k.Attestations, func(body message.Body) bool {
+	return a.votes("acknowledgement", k.Seq, in, least, k.Attestations, func(body message.Body) bool {
 		v, ok := body.(*message.Attestation)
 		return ok && v.Seq >= k.Seq && v.Seq <= a.last() && v.Header == a.slots[v.Seq].header
 	})

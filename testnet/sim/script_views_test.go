@@ -17,7 +17,7 @@ func withParameters(change func(*epoch.Parameters)) func(*World) {
 	return func(w *World) {
 		change(&w.genesis.Parameters)
 		w.epoch = w.genesis.Epoch()
-		w.audit = newAuditor(w.genesis, len(w.nodes), w.audit.scheme)
+		w.newAudit(w.audit.scheme)
 	}
 }
 
@@ -195,7 +195,7 @@ func TestASettledRequestIsNotProposedAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, prepared := s.audit.of(2).words.said[promise{message.KindCommit, 0, 1}]; prepared && b.View == 1 {
+		if _, prepared := s.audit.of(2).words.said[promise{s.epoch.ID, message.KindCommit, 0, 1}]; prepared && b.View == 1 {
 			settled++
 		}
 		s.boot(s.node(1))

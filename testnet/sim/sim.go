@@ -23,6 +23,7 @@ type Options struct {
 	Mode    epoch.Mode   // the fault model of all worlds; 0: Byzantine
 	Steps   int          // the faults end after so many events; 0: after the time that the seed draws
 	Honest  bool         // nobody lies, and nobody has a twin; else in most of the worlds up to f members do
+	Mix     string       // MixEpochs: operators change the mode and the parameters; else nobody does
 	Twins   bool         // instead of random worlds, the Layouts: a seed is one's number
 	LeftOut map[int]bool // faults that do not happen, by their number in the world, from 1
 	Trace   io.Writer    // tells the story of a run, a line an event; nil: untold
@@ -49,6 +50,10 @@ func (o Options) Check() error {
 	switch {
 	case o.Nodes != 0 && (o.Nodes < o.minNodes() || o.Nodes > MaxNodes):
 		return fmt.Errorf("nodes: %d, want %d to %d", o.Nodes, o.minNodes(), MaxNodes)
+	case o.Mix != "" && o.Mix != MixEpochs:
+		return fmt.Errorf("mix: %q, want %s", o.Mix, MixEpochs)
+	case o.Mix != "" && (o.Twins || o.Mode == epoch.Crash):
+		return errors.New("the mix of epochs draws the mode, and has no layouts of twins: leave out mode and twins")
 	case o.Twins && o.Mode == epoch.Crash:
 		return errors.New("twins lie, and crash mode bears nobody who does: leave out one of the two")
 	case o.Seeds < 0:

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/crypto"
 )
@@ -125,9 +126,20 @@ func (w *World) note(n *node, note bft.Note) {
 	case bft.LeftView:
 		w.counts.Departures++
 		w.tell(n, "leaves for view %d", note.View)
+	case bft.SealedEpoch:
+		w.tell(n, "has epoch %d announced at slot %d", note.Next.Number, note.Next.Base)
+	case bft.EnteredEpoch:
+		w.tell(n, "takes part in epoch %d, %s", note.Number, note.Mode)
+		w.began(n)
+	case bft.VoidChange:
+		w.counts.VoidChanges++
+		w.tell(n, "finds the change of slot %d void: %v", note.Seq, note.Reason)
 	case bft.EnteredView:
-		if note.View > w.view {
+		if e := n.host.Replica().Epoch(); e.Number == w.number && note.View > w.view {
 			w.counts.ViewChanges++
+			if e.Mode == epoch.Crash {
+				w.counts.Elections++
+			}
 			w.view = note.View
 		}
 		w.tell(n, "votes in view %d, led by %d", note.View, note.Leader)

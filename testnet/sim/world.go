@@ -34,15 +34,18 @@ type World struct {
 	trace  trace
 	counts Counts
 
-	scheme  crypto.Scheme
-	genesis *proof.Genesis
-	epoch   *epoch.Epoch
-	nodes   []*node // by number; nodes[0] is node 1; behind those of the members come their twins
-	network network
-	clients []*client
-	plan    plan
-	layout  *layout // of twins: nothing else goes wrong; nil: whatever chance draws
-	audit   *auditor
+	scheme   crypto.Scheme
+	genesis  *proof.Genesis
+	epoch    *epoch.Epoch // the first one; later ones have the same members
+	nodes    []*node      // by number; nodes[0] is node 1; behind those of the members come their twins
+	network  network
+	clients  []*client
+	plan     plan
+	mixed    bool // operators change epochs,
+	switches bool // and the mode as well
+	operator crypto.PrivateKey
+	layout   *layout // of twins: nothing else goes wrong; nil: whatever chance draws
+	audit    *auditor
 
 	ofDisks, ofMachines, ofClients, ofFaults, ofCrashes chance
 
@@ -50,7 +53,8 @@ type World struct {
 	leftOut map[int]bool // by number, from 1
 
 	acting    *node      // whom the present event happens to
-	view      epoch.View // the highest that anybody has voted in
+	number    uint64     // of the newest epoch that anybody has begun
+	view      epoch.View // the highest that anybody has voted in there
 	healed    bool
 	over      bool
 	violation *Violation
@@ -71,6 +75,9 @@ func newWorld(seed uint64, o Options) *World {
 	if o.Mode == epoch.Crash {
 		o.Honest = true
 	}
+	if w.mixed = o.Mix == MixEpochs; w.mixed {
+		w.drawMix(&o)
+	}
 	n := o.minNodes() + c.IntN(MaxNodes-o.minNodes()+1)
 	if o.Nodes != 0 {
 		n = o.Nodes
@@ -89,7 +96,11 @@ func newWorld(seed uint64, o Options) *World {
 		w.scheme = crypto.NewVoteCache(plain, 1<<14)
 	}
 	w.genesis = &proof.Genesis{
-		Chain: "sim", Test: true, Mode: o.Mode, Parameters: drawParameters(c), Time: birthday,
+		Chain: "sim", Test: true, Configuration: epoch.Configuration{Mode: o.Mode, Parameters: drawParameters(c)}, Time: birthday,
+	}
+	if w.mixed {
+		w.operator = crypto.NewPrivateKey(c.bytes())
+		w.genesis.Operators, w.genesis.Threshold = []crypto.PublicKey{w.operator.Public()}, 1
 	}
 	for i := range n {
 		key := crypto.NewPrivateKey(c.bytes())
@@ -109,7 +120,7 @@ func newWorld(seed uint64, o Options) *World {
 	for _, id := range o.twins {
 		w.addTwin(id, newChance(seed, ofTwins))
 	}
-	w.audit = newAuditor(w.genesis, len(w.nodes), plain)
+	w.newAudit(plain)
 	for _, twin := range w.twins() {
 		w.audit.of(int(twin.as)).lies, w.audit.of(twin.id).lies = true, true
 	}
@@ -117,11 +128,22 @@ func newWorld(seed uint64, o Options) *World {
 	if w.plan = drawPlan(c); o.Mode == epoch.Crash {
 		w.plan.mean /= 3 // elections are soon over: only faults that come thick meet one another's
 	}
+	if w.mixed {
+		w.plan.kinds = append(w.plan.kinds, changeKind.weight)
+	}
 	if !o.Honest {
 		w.drawLiars()
 	}
 	w.drawClients(c)
 	return w
+}
+
+// newAudit has a new auditor look at all hosts.
+func (w *World) newAudit(scheme crypto.Scheme) {
+	w.audit = newAuditor(w.genesis, len(w.nodes), scheme)
+	for _, n := range w.nodes {
+		w.audit.of(n.id).incarnation = n.incarnation
+	}
 }
 
 // drawParameters chooses the network's parameters: often small ones, so that windows fill and checkpoints come often.

@@ -33,7 +33,7 @@ type world struct {
 
 func newWorld(t *testing.T, n int) *world {
 	w := &world{t: t, scheme: crypto.Ed25519(), client: crypto.NewPrivateKey([32]byte{99})}
-	w.genesis = &proof.Genesis{Chain: "test", Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}
+	w.genesis = &proof.Genesis{Chain: "test", Configuration: epoch.Configuration{Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}}
 	for i := 1; i <= n; i++ {
 		key := crypto.NewPrivateKey([32]byte{byte(i)})
 		w.keys = append(w.keys, key)

@@ -1,0 +1,289 @@
+package bft
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+)
+
+// operator signs changes in these tests.
+var operator = keys[39]
+
+// withOperator is a network of n whose epochs one key may change.
+func withOperator(n int, mode epoch.Mode) *proof.Genesis {
+	g := testGenesis(n, small())
+	g.Mode, g.Operators, g.Threshold = mode, []crypto.PublicKey{operator.Public()}, 1
+	return g
+}
+
+// change is one of the epoch that a member is in, as an operator would sign it.
+func (c *cluster) change(at epoch.ReplicaID, edit func(*epoch.Configuration)) *message.Change {
+	e := c.node(at).replica.Epoch()
+	next := e.Configuration
+	next.Members = slices.Clone(next.Members)
+	edit(&next)
+	ch := &message.Change{Chain: e.Chain, Of: e.ID, Next: next, Last: c.node(at).replica.Head().Seq + 1000}
+	ch.Approve(scheme, operator)
+	return ch
+}
+
+func (c *cluster) ask(at epoch.ReplicaID, ch *message.Change) {
+	c.t.Helper()
+	if err := proof.Asked(c.node(at).replica.Epoch(), ch, scheme); err != nil {
+		c.t.Fatal(err)
+	}
+	c.step(c.node(at), Asked{ch})
+	c.run()
+}
+
+func toMode(m epoch.Mode) func(*epoch.Configuration) {
+	return func(next *epoch.Configuration) { next.Mode = m }
+}
+
+// inEpoch fails the test unless these members are in the epoch of this number, the same one, and under this mode.
+func (c *cluster) inEpoch(number uint64, mode epoch.Mode, ids ...epoch.ReplicaID) {
+	c.t.Helper()
+	first := c.node(ids[0]).replica.Epoch()
+	for _, id := range ids {
+		if e := c.node(id).replica.Epoch(); e.Number != number || e.Mode != mode || e.ID != first.ID {
+			c.t.Errorf("%d is in epoch %d (%s), %s; want %d, %s", id, e.Number, e.ID.Short(), e.Mode, number, mode)
+		}
+	}
+}
+
+// once fails the test unless every member has executed each request exactly once.
+func (c *cluster) once(asked []*message.Request, ids ...epoch.ReplicaID) {
+	c.t.Helper()
+	for _, id := range ids {
+		times := make(map[crypto.Digest]int)
+		for _, e := range c.node(id).done {
+			for _, q := range e.Batch.Requests {
+				times[q.ID()]++
+			}
+		}
+		for _, q := range asked {
+			if times[q.ID()] != 1 {
+				c.t.Errorf("%d has executed %s %d times", id, q.ID().Short(), times[q.ID()])
+			}
+		}
+	}
+}
+
+// The network goes from one mode to the other and back while requests come in: each slot is of one epoch, the same at all, and nothing
+// that was asked for is lost or done twice.
+//
+// case J1, case J2; a tail that is executed although it is void, or requests of it that are forgotten, turn it red.
+func TestModesSwitchThereAndBackUnderLoad(t *testing.T) {
+	for _, n := range []int{4, 5, 7} {
+		c := newClusterOf(t, withOperator(n, epoch.Byzantine))
+		c.tick(1)
+		all := everybody(n)
+		var asked []*message.Request
+		modes := []epoch.Mode{epoch.Crash, epoch.Byzantine, epoch.Crash, epoch.Byzantine}
+		for i, mode := range modes {
+			for k := range 10 {
+				asked = append(asked, c.submit(epoch.ReplicaID(k%n+1), 3)...)
+				if k == 5 {
+					c.ask(epoch.ReplicaID(i%n+1), c.change(1, toMode(mode)))
+				}
+				c.tick(1)
+			}
+			c.tick(100)
+			c.inEpoch(uint64(i+1), mode, all...)
+		}
+		c.agree(20, all...)
+		c.once(asked, all...)
+		c.oneEpochPerSlot(all...)
+	}
+}
+
+func everybody(n int) (ids []epoch.ReplicaID) {
+	for i := range n {
+		ids = append(ids, epoch.ReplicaID(i+1))
+	}
+	return ids
+}
+
+// oneEpochPerSlot verifies every block in the epoch that its place in the chain gives it.
+func (c *cluster) oneEpochPerSlot(ids ...epoch.ReplicaID) {
+	c.t.Helper()
+	for _, id := range ids {
+		x := c.node(id)
+		e := c.genesis.Epoch()
+		past := x.replica.History()
+		for seq := epoch.Seq(1); seq <= x.replica.Head().Seq; seq++ {
+			b := x.blocks[seq]
+			if err := b.Verify(e, scheme); err != nil {
+				c.t.Fatalf("%d: block %d: %v", id, seq, err)
+			}
+			if b.Header.NextEpoch.IsZero() {
+				continue
+			}
+			next, err := past[e.Number].HandOver.Verify(e, scheme)
+			if err != nil || past[e.Number].HandOver.Header != b.Header {
+				c.t.Fatalf("%d: the hand-over at %d: %v", id, seq, err)
+			}
+			e = next
+		}
+		if e.ID != x.replica.Epoch().ID {
+			c.t.Errorf("%d is in another epoch than its chain says", id)
+		}
+	}
+}
+
+// A member whose log is gone asks for its renewal by itself, and votes again in the epoch that names its new life, whatever the mode.
+//
+// case F2, case I2; a member that is not named again, or one that votes before, turns it red.
+func TestAForgottenMemberIsRenewed(t *testing.T) {
+	for _, mode := range []epoch.Mode{epoch.Byzantine, epoch.Crash} {
+		c := newClusterOf(t, withOperator(5, mode))
+		c.tick(1)
+		c.load(10)
+		x := c.forget(3, 9)
+		c.load(5)
+		if !x.replica.Observes() {
+			t.Errorf("%s: it votes in the epoch that names the log it has lost", mode)
+		}
+		c.tick(300)
+		c.inEpoch(1, mode, 1, 2, 3, 4, 5)
+		if x.replica.Observes() || x.replica.Epoch().Members[2].Incarnation != x.replica.birth.Incarnation {
+			t.Errorf("%s: it observes although the epoch names its log", mode)
+		}
+		c.load(5)
+		c.tick(20)
+		c.agree(20, 1, 2, 3, 4, 5)
+		c.oneEpochPerSlot(1, 2, 3, 4, 5)
+	}
+}
+
+// Whoever was away for two switches follows the hand-overs, one after the other.
+//
+// case J11; a peer that answers nobody of an older epoch turns it red.
+func TestAMemberThatWasAwayFollowsTheHandOvers(t *testing.T) {
+	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
+	c.tick(1)
+	c.load(6)
+	c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return from == 4 || to == 4 }
+	for i, mode := range []epoch.Mode{epoch.Crash, epoch.Byzantine, epoch.Crash} {
+		c.ask(1, c.change(1, toMode(mode)))
+		c.tick(60)
+		c.inEpoch(uint64(i+1), mode, 1, 2, 3)
+		c.load(7)
+	}
+	c.inEpoch(0, epoch.Byzantine, 4)
+	c.drop = nil
+	c.tick(200)
+	c.inEpoch(3, epoch.Crash, 1, 2, 3, 4)
+	c.agree(20, 1, 2, 3, 4)
+	c.oneEpochPerSlot(1, 2, 3, 4)
+}
+
+// All members end and start again after each step of a switch: they come to one epoch, and go on.
+//
+// case J5, case K13; a seal that the log does not hold turns it red.
+func TestASwitchSurvivesThatAllRestartAtAnyStep(t *testing.T) {
+	for _, to := range []epoch.Mode{epoch.Crash, epoch.Byzantine} {
+		from := epoch.Byzantine + epoch.Crash - to
+		for after := range 40 {
+			c := newClusterOf(t, withOperator(4, from))
+			c.tick(1)
+			c.load(3)
+			asked := c.submit(2, 5)
+			steps := 0
+			c.after = func(*node) { steps++ }
+			c.step(c.node(1), Asked{c.change(1, toMode(to))})
+			for len(c.queue) > 0 && steps < after*5 {
+				p := c.queue[0]
+				c.queue = c.queue[1:]
+				c.step(c.node(p.to), p.event)
+			}
+			ended := c.node(1).replica.Sealed() || c.node(1).replica.Epoch().Number > 0
+			c.queue, c.after = nil, nil
+			for _, x := range c.nodes {
+				c.restartWith(x)
+			}
+			c.tick(300)
+			if ended {
+				c.inEpoch(1, to, 1, 2, 3, 4)
+			}
+			c.load(3)
+			c.tick(300)
+			c.agree(6, 1, 2, 3, 4)
+			c.oneEpochPerSlot(1, 2, 3, 4)
+			_ = asked
+			if t.Failed() {
+				t.Fatalf("to %s, after %d events", to, after*5)
+			}
+		}
+	}
+}
+
+// restartWith has a member start again from the least of its log that may be left, with a machine that stands at its newest block.
+func (c *cluster) restartWith(x *node) {
+	full := x.past
+	x.past = x.surviving()
+	x.done = x.done[:min(len(x.done), int(x.newest()))]
+	history := fullHistory(full)
+	r, out, err := New(Config{Self: x.id, Genesis: c.genesis, Scheme: scheme, History: history}, x.past)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	x.past, x.replica = full, r
+	c.apply(x, out)
+	x.state = r.Head().State
+}
+
+func (x *node) newest() epoch.Seq { return epoch.Seq(len(x.blocks)) }
+
+func fullHistory(records []ordering.Record) []Past {
+	x := &node{past: records}
+	return x.history()
+}
+
+// A change that no quorum of what it announces is ready for is not ordered, and the chain goes on.
+//
+// case N7; a judge that asks for no readiness turns it red.
+func TestAChangeThatCouldNotRunIsNotOrdered(t *testing.T) {
+	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
+	c.tick(1)
+	c.load(3)
+	c.ask(1, c.change(1, func(next *epoch.Configuration) {
+		next.Members[0].Incarnation, next.Members[1].Incarnation = epoch.Incarnation{77}, epoch.Incarnation{78}
+	}))
+	c.load(10)
+	c.tick(100)
+	c.inEpoch(0, epoch.Byzantine, 1, 2, 3, 4)
+	c.agree(13, 1, 2, 3, 4)
+	if waits := c.node(1).replica.Changes(); len(waits) != 1 || !slices.Equal(waits[0].Ready, []epoch.ReplicaID{3, 4}) {
+		t.Errorf("%+v", waits)
+	}
+}
+
+// Of two changes that are asked for at once one is ordered; the other one is of an epoch that is over.
+//
+// case J3, case K4; a change that counts in an epoch that it does not name turns it red.
+func TestOfTwoChangesAtOnceOneIsOrdered(t *testing.T) {
+	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
+	c.tick(1)
+	c.load(3)
+	window := c.change(2, func(next *epoch.Configuration) { next.Parameters.Window = 20 })
+	c.step(c.node(1), Asked{c.change(1, toMode(epoch.Crash))})
+	c.step(c.node(2), Asked{window})
+	c.run()
+	c.load(5)
+	c.tick(100)
+	e := c.node(1).replica.Epoch()
+	c.inEpoch(1, e.Mode, 1, 2, 3, 4)
+	if (e.Mode == epoch.Crash) == (e.Parameters.Window == 20) {
+		t.Errorf("%s, window %d: want one of the two", e.Mode, e.Parameters.Window)
+	}
+	if err := proof.Asked(e, window, scheme); err == nil {
+		t.Error("a change of an epoch that is over may still be asked for")
+	}
+	c.agree(5, 1, 2, 3, 4)
+}
