@@ -249,7 +249,7 @@ func (r *Replica) becameStable(c *proof.Checkpoint) {
 	r.forgetBodies(base)
 	r.out.Persist = append(append(append(r.out.Persist, base), r.order.Promises()...), r.evidenceRecords()...)
 	if r.sealed.next != nil {
-		r.out.Persist = append(r.out.Persist, &ordering.Sealed{Next: r.sealed.next})
+		r.out.Persist = append(r.out.Persist, &ordering.Sealed{Next: r.sealed.next, Forced: r.sealed.forced})
 	}
 	r.out.Trim = true
 	r.note(StableAt{c.Header.Seq})

@@ -40,6 +40,9 @@ type (
 	// Asked is a change of the epoch that somebody has handed in here. proof.Asked has found nothing wrong with it.
 	Asked struct{ *message.Change }
 
+	// AskedToRecover is a recovery that somebody has handed in here. proof.Recoverable has found nothing wrong with it.
+	AskedToRecover struct{ *message.Recovery }
+
 	// Foreign says that something has come of an epoch that is not known here. Nobody can tell whether it holds; it may be that this
 	// replica is behind by an epoch.
 	Foreign struct{}
@@ -48,14 +51,15 @@ type (
 	Lost struct{ Seqs []epoch.Seq }
 )
 
-func (Tick) event()      {}
-func (Received) event()  {}
-func (Submitted) event() {}
-func (Executed) event()  {}
-func (Found) event()     {}
-func (Asked) event()     {}
-func (Foreign) event()   {}
-func (Lost) event()      {}
+func (Tick) event()           {}
+func (Received) event()       {}
+func (Submitted) event()      {}
+func (Executed) event()       {}
+func (Found) event()          {}
+func (Asked) event()          {}
+func (AskedToRecover) event() {}
+func (Foreign) event()        {}
+func (Lost) event()           {}
 
 // TickMillis is the interval between two Ticks, in ms.
 const TickMillis = 10

@@ -116,6 +116,9 @@ func (r *Replica) tellChange(w *waitingChange) {
 
 // onReady takes in a member's word that it is ready. Check has found its signature to hold.
 func (r *Replica) onReady(m *message.Signed, q *message.Ready) error {
+	if heard := r.heardOfRecovery(m, q); heard {
+		return nil
+	}
 	i := slices.IndexFunc(r.changes.list, func(w *waitingChange) bool { return w.id == q.Change })
 	if i < 0 {
 		return errNotAsked

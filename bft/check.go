@@ -71,6 +71,8 @@ func Check(m *message.Signed, e *epoch.Epoch, s crypto.Scheme) error {
 			return checkEvidence(b, e, s)
 		case *message.Propose:
 			return checkPropose(m.Author, b, e, s)
+		case *message.Recover:
+			return proof.Recoverable(e, b.Recovery, s)
 		case *message.Bodies:
 			return checkChange(b.Change, b.Seq, e, s)
 		case *message.PrePrepare:
@@ -113,7 +115,7 @@ func checkBody(b message.Body, e *epoch.Epoch) ([]*message.Request, error) {
 	case *message.PaxosPromise:
 		return nil, checkShown(b.View, b.Start, b.Header, b.Attestations, slices.Values(b.Accepted), e)
 	case *message.Attestation:
-		if b.Seq == e.Base && e.Base > 0 && b.Header == e.ID {
+		if b.Seq == e.Base && e.Number > 0 {
 			return nil, nil // what the hand-over to this epoch rests on
 		}
 		return nil, checkSlot(b.Seq, e)

@@ -21,9 +21,7 @@ type validity struct {
 }
 
 func newValidity(mode epoch.Mode) *validity {
-	g := testGenesis(4, small())
-	g.Mode = mode
-	e := g.Epoch()
+	e := withOperator(4, mode).Epoch()
 	qs := []*message.Request{
 		message.NewRequest(scheme, keys[0], e.Chain, 1, 100, []byte("a")),
 		message.NewRequest(scheme, keys[0], e.Chain, 2, 100, []byte("b")),
@@ -68,6 +66,7 @@ func (v *validity) bodies() []message.Body {
 		v.evidence(),
 		&message.Propose{Change: v.renewal(2)},
 		&message.Ready{Change: crypto.Digest{1}, Seq: 4},
+		&message.Recover{Recovery: v.recovery()},
 		&message.PrePrepare{Vote: message.Vote{Seq: 5, Digest: v.changeBatch().Digest()}, Batch: v.changeBatch()},
 	}
 }
@@ -78,6 +77,12 @@ func (v *validity) renewal(of epoch.ReplicaID) *message.Change {
 	c.Next.Members = slices.Clone(c.Next.Members)
 	c.Next.Members[of-1].Incarnation = epoch.Incarnation{99}
 	return c
+}
+
+func (v *validity) recovery() *message.Recovery {
+	r := &message.Recovery{Chain: v.epoch.Chain, Of: v.epoch.ID, Next: v.epoch.Configuration, Seq: 4, Header: crypto.Digest{1}}
+	r.Approve(scheme, operator)
+	return r
 }
 
 func (v *validity) changeBatch() *message.Batch {

@@ -36,6 +36,7 @@ var (
 type sealing struct {
 	seq    epoch.Seq            // the slot that ends it; 0: none does yet
 	config *epoch.Configuration // what its change announces
+	forced *message.Recovery    // nil: a change has ended it
 	next   *epoch.Epoch         // known once the slot is executed
 
 	incoming []*message.Signed // by member: its attestation of the slot in the next epoch
@@ -96,7 +97,7 @@ func (r *Replica) named(e *epoch.Epoch) bool {
 func (r *Replica) attestNext() {
 	r.sealed.saidAt = r.ticks
 	if next := r.sealed.next; r.named(next) {
-		r.out.Send = append(r.out.Send, message.Outgoing{Body: &message.Attestation{Seq: next.Base, Header: next.ID}, Epoch: next.ID})
+		r.out.Send = append(r.out.Send, message.Outgoing{Body: &message.Attestation{Seq: next.Base, Header: r.head.Digest()}, Epoch: next.ID})
 	}
 }
 
@@ -123,7 +124,7 @@ func (r *Replica) attestationOf(id epoch.ReplicaID) *message.Signed {
 func (r *Replica) onIncoming(m *message.Signed) error {
 	s := &r.sealed
 	if a, ok := m.Body.(*message.Attestation); ok && a.Seq == s.next.Base {
-		if a.Header == s.next.ID {
+		if a.Header == r.head.Digest() {
 			s.incoming[m.Author-1] = m
 			r.tryEntry()
 		}
@@ -141,11 +142,13 @@ func (r *Replica) onIncoming(m *message.Signed) error {
 // tryEntry looks whether a quorum of each epoch has attested where this one ends.
 func (r *Replica) tryEntry() {
 	s := &r.sealed
-	if s.next == nil || r.halted || r.tainted() {
+	if s.next == nil || r.halted || r.tainted() && s.forced == nil {
 		return
 	}
 	var outgoing, incoming []*message.Signed
-	if stable := r.attest.stable; stable.Header.Seq == s.seq && len(stable.Attestations) > 0 {
+	if s.forced != nil {
+		outgoing = nil // operators stand in its place
+	} else if stable := r.attest.stable; stable.Header.Seq == s.seq && len(stable.Attestations) > 0 {
 		outgoing = stable.Attestations
 	} else {
 		for i := range r.attest.voices {
@@ -159,15 +162,15 @@ func (r *Replica) tryEntry() {
 			incoming = append(incoming, m)
 		}
 	}
-	if len(outgoing) < r.epoch.Quorum() || len(incoming) < s.next.Quorum() {
+	if s.forced == nil && len(outgoing) < r.epoch.Quorum() || len(incoming) < s.next.Quorum() {
 		return
 	}
-	r.enter(&proof.HandOver{Header: r.head, Next: s.next.Configuration, Outgoing: outgoing, Incoming: incoming})
+	r.enter(&proof.HandOver{Header: r.head, Next: s.next.Configuration, Outgoing: outgoing, Incoming: incoming, Forced: s.forced})
 }
 
 // onHandOver takes in what others have proven to follow this epoch; Check has found it to hold.
 func (r *Replica) onHandOver(h *proof.HandOver) {
-	if h.Header.Epoch != r.epoch.ID || r.sealed.shown != nil {
+	if r.sealed.shown != nil {
 		return
 	}
 	r.sealed.shown = h
@@ -184,7 +187,10 @@ func (r *Replica) compareHandOver() {
 	if h == nil || r.head.Seq < h.Header.Seq || r.halted {
 		return
 	}
-	if r.sealed.next == nil || r.sealed.next.ID != h.Header.Digest() {
+	if h.Forced != nil && r.sealed.next == nil && r.delivered == h.Header.Seq && r.head.Digest() == h.Header.Digest() {
+		r.sealByForce(h.Forced)
+	}
+	if r.sealed.next == nil || r.sealed.next.ID != h.Follows(r.epoch).ID {
 		r.diverged(h.Header.Seq, r.head.Digest(), h.Header.Digest())
 		return
 	}
@@ -193,12 +199,14 @@ func (r *Replica) compareHandOver() {
 
 // enter begins the next epoch: a new protocol, which owes nothing to the old one but its last header.
 func (r *Replica) enter(h *proof.HandOver) {
-	invariant.Holds(r.head.Digest() == r.sealed.next.ID && len(r.executing) == 0, "an epoch begins where the one before it ends")
+	invariant.Holds(r.head == h.Header && len(r.executing) == 0, "an epoch begins where the one before it ends")
 	old, early := r.epoch, r.sealed.early
-	r.acknowledged(h.Header.Seq, h.Outgoing)
+	if h.Forced == nil {
+		r.acknowledged(h.Header.Seq, h.Outgoing)
+	}
 	r.history = append(r.history, Past{Epoch: old, HandOver: h})
 	r.epoch, r.sealed = r.sealed.next, sealing{}
-	r.changes = changes{}
+	r.changes, r.recovers = changes{}, nil
 	r.attest.stable = &proof.Checkpoint{Header: r.head}
 	clear(r.chain)
 	for _, g := range slices.Clone(r.gather.list) {

@@ -43,6 +43,7 @@ type Replica struct {
 	mend     mending
 	sealed   sealing
 	changes  changes
+	recovers []*recovery
 
 	enteredAt uint64 // tick at which this epoch was entered
 
@@ -80,6 +81,8 @@ func (r *Replica) Step(e Event) Effects {
 		r.onFound(e)
 	case Lost:
 		r.onLost(e.Seqs)
+	case AskedToRecover:
+		r.onRecover(e.Recovery)
 	case Foreign:
 		r.catchup.foreignTil = r.ticks + statusIdleTicks
 	case Asked:
@@ -183,6 +186,9 @@ func (r *Replica) onReceived(m *message.Signed) error {
 		return r.onPropose(m.Author, b.Change)
 	case *message.Ready:
 		return r.onReady(m, b)
+	case *message.Recover:
+		r.onRecover(b.Recovery)
+		return nil
 	default:
 		return errUnknownKind
 	}
@@ -216,6 +222,7 @@ func (r *Replica) onTick(now int64) {
 	r.remindLeader()
 	r.tickCatchup()
 	r.tickMending()
+	r.tickRecovery()
 	r.tickSealing()
 	r.tickChanges()
 }

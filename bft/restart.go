@@ -50,7 +50,7 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	}
 	r.acknowledgeAgain()
 	if l.next != nil {
-		r.sealed.seq, r.sealed.config, r.sealed.next = l.next.Base, &l.next.Configuration, l.next
+		r.sealed = sealing{seq: l.next.Base, config: &l.next.Configuration, next: l.next, forced: l.forced}
 		r.prepareEntry()
 		r.attestNext()
 	}
@@ -67,7 +67,8 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 // recalled is what a log tells of the epoch that is running.
 type recalled struct {
 	entered  *epoch.Epoch // nil: the log has said nothing yet
-	next     *epoch.Epoch // that the newest slot announces, or nil
+	next     *epoch.Epoch // that follows the newest slot, or nil
+	forced   *message.Recovery
 	view     epoch.View
 	facts    []ordering.Record
 	promises []ordering.Record
@@ -86,7 +87,7 @@ func (r *Replica) recall(past []ordering.Record) recalled {
 			l.entered, l.next = rec.Epoch, nil
 			l.view, l.facts, l.promises = 0, nil, nil
 		case *ordering.Sealed:
-			l.next = rec.Next
+			l.next, l.forced = rec.Next, rec.Forced
 		case *ordering.Base:
 			l.entered = rec.Epoch
 			l.view = rec.View
@@ -129,7 +130,7 @@ func (r *Replica) acknowledgeAgain() {
 	if n := len(r.history); len(attestations) == 0 && n > 0 {
 		attestations = r.history[n-1].HandOver.Outgoing
 	}
-	if stable.Header.Seq > 0 {
+	if stable.Header.Seq > 0 && len(attestations) > 0 {
 		r.out.Acknowledged = &Acknowledgement{Seq: stable.Header.Seq, Attestations: attestations}
 	}
 }
@@ -170,7 +171,7 @@ func (r *Replica) checkIdentity(entered *epoch.Epoch) error {
 	if m := r.epoch.Member(r.self); m.Key != r.birth.Key {
 		return fmt.Errorf("log: it belongs to key %s, not to member %d's", r.birth.Key, r.self)
 	}
-	if n := len(r.history); n > 0 && proof.Announced(r.history[n-1].Epoch, &r.history[n-1].HandOver.Header, &r.epoch.Configuration).ID != r.epoch.ID {
+	if n := len(r.history); n > 0 && r.history[n-1].HandOver.Follows(r.history[n-1].Epoch).ID != r.epoch.ID {
 		return fmt.Errorf("log: the hand-over to epoch %d is missing", r.epoch.Number)
 	}
 	return nil

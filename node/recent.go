@@ -77,16 +77,19 @@ func (r *recent) covering(seq epoch.Seq) *bft.Acknowledgement {
 	if r.newest == nil || r.newest.Seq < seq {
 		return nil
 	}
-	newest := r.newest
-	if end := r.epochs().end(seq); end != nil && newest.Seq > end.Header.Seq {
-		newest = &bft.Acknowledgement{Seq: end.Header.Seq, Attestations: end.Outgoing}
+	last, otherwise := r.newest.Seq, r.newest
+	if end := r.epochs().end(seq); end != nil && last > end.Header.Seq {
+		last, otherwise = end.Header.Seq, nil
+		if end.Forced == nil {
+			otherwise = &bft.Acknowledgement{Seq: last, Attestations: end.Outgoing}
+		}
 	}
-	for s := max(seq, newest.Seq-min(newest.Seq, recentSlots-1)); s < newest.Seq; s++ {
-		if a := r.acks[s%recentSlots]; a != nil && a.Seq == s {
+	for s := max(seq, last-min(last, recentSlots-1)); s <= last; s++ {
+		if a := r.acks[s%recentSlots]; a != nil && a.Seq == s && a != r.newest {
 			return a
 		}
 	}
-	return newest
+	return otherwise
 }
 
 // maxReadHeaders bounds how many headers are read from disk for one receipt: as many as there are, by the default
@@ -127,7 +130,10 @@ func (r *recent) proves(seq epoch.Seq) (attestations []*message.Signed, headers 
 func (r *recent) kept(seq epoch.Seq) (attestations []*message.Signed, headers []proof.Header, err error) {
 	last := seq + maxReadHeaders - 1
 	end := r.epochs().end(seq)
-	if end != nil && end.Header.Seq <= last {
+	if end != nil {
+		last = min(last, end.Header.Seq)
+	}
+	if end != nil && end.Forced == nil && end.Header.Seq == last {
 		return end.Outgoing, make([]proof.Header, end.Header.Seq-seq+1), nil
 	}
 	c, err := r.blocks.Checkpoint(seq, last)
@@ -240,7 +246,7 @@ func (r *recent) attestations(seq epoch.Seq) (recent, newest []*message.Signed) 
 		recent = a.Attestations
 	}
 	if end := r.epochs().end(seq); end != nil {
-		return recent, end.Outgoing
+		return recent, end.Outgoing // none if the end was forced
 	}
 	return recent, r.newest.Attestations
 }

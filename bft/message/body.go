@@ -36,6 +36,7 @@ const (
 	KindEvidence    Kind = 23
 	KindPropose     Kind = 24
 	KindReady       Kind = 25
+	KindRecover     Kind = 26
 )
 
 // String is the kind's name in logs and captures.
@@ -85,6 +86,8 @@ func (k Kind) String() string {
 		return "propose"
 	case KindReady:
 		return "ready"
+	case KindRecover:
+		return "recover"
 	default:
 		return fmt.Sprintf("kind %d", uint8(k))
 	}
@@ -417,6 +420,9 @@ func readBody(k Kind, r *Reader, attached []byte) Body {
 		b = &Propose{ReadChange(at)}
 	case KindReady:
 		b = readReady(r)
+	case KindRecover:
+		checkAttached(r, at, attached)
+		b = &Recover{ReadRecovery(at)}
 	default:
 		r.Fail(fmt.Errorf("%s is none", k))
 	}

@@ -1,7 +1,6 @@
 package message
 
 import (
-	"bytes"
 	"errors"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -68,15 +67,7 @@ func (c *Change) ID() crypto.Digest { return crypto.Hash(domainChange, c.Signed(
 
 // Approve adds an operator's signature.
 func (c *Change) Approve(s crypto.Scheme, key crypto.PrivateKey) {
-	a := Approval{key.Public(), s.Sign(key, c.Signed())}
-	i := 0
-	for i < len(c.Authority) && bytes.Compare(c.Authority[i].Key[:], a.Key[:]) < 0 {
-		i++
-	}
-	if i < len(c.Authority) && c.Authority[i].Key == a.Key {
-		return
-	}
-	c.Authority = append(c.Authority[:i:i], append([]Approval{a}, c.Authority[i:]...)...)
+	c.Authority = approve(c.Authority, s, key, c.Signed())
 }
 
 // With is the change with this readiness.
@@ -92,11 +83,7 @@ func (c *Change) Encode(w *Writer) {
 	w.Fixed(c.Of[:])
 	WriteConfiguration(w, &c.Next)
 	w.U64(uint64(c.Last))
-	w.U32(uint32(len(c.Authority)))
-	for i := range c.Authority {
-		w.Fixed(c.Authority[i].Key[:])
-		w.Fixed(c.Authority[i].Signature[:])
-	}
+	writeApprovals(w, c.Authority)
 	WriteVotes(w, c.Readiness)
 }
 
@@ -108,16 +95,7 @@ var (
 // ReadChange reads what Encode writes.
 func ReadChange(r *Reader) *Change {
 	c := &Change{Chain: r.Digest(), Of: r.Digest(), Next: *ReadConfiguration(r), Last: epoch.Seq(r.U64())}
-	for range r.Count(epoch.MaxOperators, 32+crypto.SignatureSize) {
-		var a Approval
-		r.Fixed(a.Key[:])
-		r.Fixed(a.Signature[:])
-		if n := len(c.Authority); n > 0 && bytes.Compare(c.Authority[n-1].Key[:], a.Key[:]) >= 0 {
-			r.Fail(errOperators)
-			return nil
-		}
-		c.Authority = append(c.Authority, a)
-	}
+	c.Authority = readApprovals(r)
 	c.Readiness = ReadVotes(r)
 	for _, m := range c.Readiness {
 		if _, ok := m.Body.(*Ready); !ok {

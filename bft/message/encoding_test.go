@@ -171,7 +171,7 @@ func TestDetachedVotesRoundTrip(t *testing.T) {
 		m.EncodeDetached(&w)
 		r := NewReader(w.Bytes())
 		got := ReadDetached(r)
-		if k := b.Kind(); k == KindHave || k == KindBundle || k == KindBodies || k == KindEvidence || k == KindPaxosLearn || k == KindPropose {
+		if k := b.Kind(); k == KindHave || k == KindBundle || k == KindBodies || k == KindEvidence || k == KindPaxosLearn || k == KindPropose || k == KindRecover {
 			if r.Close() == nil {
 				t.Errorf("%s: was read without what is attached", k)
 			}

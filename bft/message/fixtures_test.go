@@ -62,6 +62,16 @@ func change() *Change {
 	return c.With([]*Signed{signBy(1, ready(1)), signBy(3, ready(3))})
 }
 
+func recovery(pieces byte) *Recovery {
+	e := testEpoch()
+	r := &Recovery{Chain: e.Chain, Of: e.ID, Next: e.Configuration, Seq: 9, Header: crypto.Digest{4}}
+	for i := range pieces {
+		r.Evidence = append(r.Evidence, crypto.Digest{i + 1})
+	}
+	r.Approve(testScheme, key(9))
+	return r
+}
+
 func renewal() *Change {
 	e := testEpoch()
 	return &Change{Chain: e.Chain, Of: e.ID, Next: e.Configuration, Last: 1}
@@ -116,6 +126,8 @@ func samples() []Body {
 		&Propose{change().With(nil)},
 		&Propose{renewal()},
 		ready(1),
+		&Recover{recovery(2)},
+		&Recover{recovery(0)},
 		&PrePrepare{Vote: Vote{View: 3, Seq: 7, Digest: NewChangeBatch(1234, change()).Digest()}, Batch: NewChangeBatch(1234, change())},
 		&Bodies{Seq: 7, Batch: NewChangeBatch(9, change()).Digest(), Time: 9, Change: change()},
 		&Have{HandOver: []byte("a hand-over")},

@@ -109,7 +109,7 @@ func ReadDetached(r *Reader) *Signed {
 			v := readViewChangeHead(in)
 			in.Digest() // of what is not there
 			return v
-		case KindHave, KindBundle, KindBodies, KindEvidence, KindPaxosLearn, KindPropose:
+		case KindHave, KindBundle, KindBodies, KindEvidence, KindPaxosLearn, KindPropose, KindRecover:
 			in.Fail(errDetached)
 			return nil
 		default:

@@ -62,7 +62,7 @@ func records() []Record {
 		&Decided{proof.Decision{Header: h, View: 1, Certificate: commits}},
 		&Base{Birth: birth, Epoch: e, View: 1, Stable: &proof.Checkpoint{Header: h}, Headers: []proof.Header{h}, Facts: []Record{accepted, prepared}},
 		&Evidence{evidence},
-		&Entered{Epoch: e, HandOver: &proof.HandOver{Header: h, Next: e.Configuration, Outgoing: commits[:1], Incoming: commits[1:]}}, &Sealed{e},
+		&Entered{Epoch: e, HandOver: &proof.HandOver{Header: h, Next: e.Configuration, Outgoing: commits[:1], Incoming: commits[1:]}}, &Sealed{Next: e}, &Sealed{Next: e, Forced: &message.Recovery{Next: e.Configuration, Seq: 1}},
 		&Left{viewChange}, &Left{&message.ViewChange{View: 7}},
 		&Installed{NewView: newView, Signed: say(2, newView), ViewChanges: changes}, &Installed{NewView: newView, ViewChanges: changes},
 	}

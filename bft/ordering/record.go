@@ -48,9 +48,12 @@ type Entered struct {
 	HandOver *proof.HandOver // nil: of the genesis
 }
 
-// Sealed is that the newest slot has ended the epoch, and which one it announces. It stands behind every Base again until that one is
+// Sealed is that the newest slot has ended the epoch, and which one follows. It stands behind every Base again until that one is
 // entered.
-type Sealed struct{ Next *epoch.Epoch }
+type Sealed struct {
+	Next   *epoch.Epoch
+	Forced *message.Recovery // nil: the slot's header announces it
+}
 
 // Bodies is a batch with every transaction, written once, whoever and however many facts name it. It is the block
 // store's copy as well.
@@ -129,7 +132,13 @@ func (e *Entered) encode(w *message.Writer) {
 	}
 }
 
-func (s *Sealed) encode(w *message.Writer) { proof.EncodeEpoch(w, s.Next) }
+func (s *Sealed) encode(w *message.Writer) {
+	proof.EncodeEpoch(w, s.Next)
+	w.Flag(s.Forced != nil)
+	if s.Forced != nil {
+		s.Forced.Encode(w)
+	}
+}
 
 func (b *Bodies) encode(w *message.Writer) {
 	d := b.Batch.Digest() // in front, so that a log's batches are found without being read
@@ -254,7 +263,11 @@ func read(kind RecordKind, r *message.Reader) Record {
 		}
 		return e
 	case KindSealed:
-		return &Sealed{proof.ReadEpoch(r)}
+		s := &Sealed{Next: proof.ReadEpoch(r)}
+		if r.Flag() {
+			s.Forced = message.ReadRecovery(r)
+		}
+		return s
 	case KindBodies:
 		d := r.Digest()
 		b := message.DecodeBatch(r)

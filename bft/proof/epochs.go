@@ -20,6 +20,7 @@ var (
 	errNoChange    = errors.New("change: the next epoch would be the same as this one")
 	errWindowKept  = errors.New("change: nonce_window stays what the genesis says: the sessions of all senders are kept with it")
 	errMembersKept = errors.New("change: members are added, removed, renamed or moved, which is not built yet")
+	errForced      = errors.New("recovery: the next epoch must be of byzantine mode: nobody knows who has lied")
 	errOldOrder    = errors.New("change: signatures not by distinct members or operators in order")
 )
 
@@ -143,6 +144,26 @@ func Renewed(current *epoch.Epoch, next *epoch.Configuration) (who epoch.Replica
 	return who
 }
 
+// Recoverable says why a recovery may not be asked for in the epoch current, whatever its members hold.
+func Recoverable(current *epoch.Epoch, c *message.Recovery, s crypto.Scheme) error {
+	if c.Chain != current.Chain || c.Of != current.ID || c.Seq < current.Base {
+		return ErrOtherEpoch
+	}
+	if err := c.Next.Validate(); err != nil {
+		return fmt.Errorf("recovery: %w", err)
+	}
+	if err := sameMembers(current, &c.Next); err != nil {
+		return err
+	}
+	switch {
+	case c.Next.Mode != epoch.Byzantine:
+		return errForced
+	case c.Next.Parameters.NonceWindow != current.Parameters.NonceWindow:
+		return errWindowKept
+	}
+	return authority(current, c.Authority, c.Signed(), s)
+}
+
 // VerifyReady says why a member's word does not count as readiness for a change at a slot.
 func VerifyReady(current *epoch.Epoch, c *message.Change, m *message.Signed, at epoch.Seq, s crypto.Scheme) error {
 	b, ok := m.Body.(*message.Ready)
@@ -162,12 +183,13 @@ func VerifyReady(current *epoch.Epoch, c *message.Change, m *message.Signed, at 
 }
 
 // HandOver proves to those who know one epoch what the next one is: the header that announces it, attested by a quorum of
-// each, of each in its own epoch.
+// each, of each in its own epoch. If it is forced, operators' signatures stand in the place of the old quorum.
 type HandOver struct {
 	Header   Header
 	Next     epoch.Configuration
-	Outgoing []*message.Signed // attestations of the epoch that ends
+	Outgoing []*message.Signed // attestations of the epoch that ends; none if it is forced
 	Incoming []*message.Signed // of the one that begins
+	Forced   *message.Recovery // nil: the header announces the next epoch
 }
 
 // Announced is the epoch that a header announces, which current ends with.
@@ -175,8 +197,24 @@ func Announced(current *epoch.Epoch, h *Header, next *epoch.Configuration) *epoc
 	return &epoch.Epoch{Chain: current.Chain, ID: h.Digest(), Number: current.Number + 1, Base: h.Seq, Configuration: *next}
 }
 
+// Recovered is the epoch that a recovery of current begins.
+func Recovered(current *epoch.Epoch, c *message.Recovery) *epoch.Epoch {
+	return &epoch.Epoch{Chain: current.Chain, ID: c.ID(), Number: current.Number + 1, Base: c.Seq, Configuration: c.Next}
+}
+
+// Follows is the epoch that the hand-over says to follow current, whether or not that is proven.
+func (h *HandOver) Follows(current *epoch.Epoch) *epoch.Epoch {
+	if h.Forced != nil {
+		return Recovered(current, h.Forced)
+	}
+	return Announced(current, &h.Header, &h.Next)
+}
+
 // Verify says what follows the epoch current, or why the hand-over does not show it.
 func (h *HandOver) Verify(current *epoch.Epoch, s crypto.Scheme) (*epoch.Epoch, error) {
+	if h.Forced != nil {
+		return h.verifyForced(current, s)
+	}
 	switch {
 	case h.Header.Epoch != current.ID:
 		return nil, fmt.Errorf("hand-over: %w", errForeignEpoch)
@@ -198,19 +236,47 @@ func (h *HandOver) Verify(current *epoch.Epoch, s crypto.Scheme) (*epoch.Epoch, 
 	return next, nil
 }
 
+func (h *HandOver) verifyForced(current *epoch.Epoch, s crypto.Scheme) (*epoch.Epoch, error) {
+	c := h.Forced
+	switch {
+	case c.Seq != h.Header.Seq || c.Header != h.Header.Digest():
+		return nil, errors.New("hand-over: the recovery names another header")
+	case c.Seq > current.Base && h.Header.Epoch != current.ID:
+		return nil, fmt.Errorf("hand-over: %w", errForeignEpoch)
+	case len(h.Outgoing) > 0 || message.ConfigurationDigest(&h.Next) != message.ConfigurationDigest(&c.Next):
+		return nil, errors.New("hand-over: of a recovery, and with something else")
+	}
+	if err := Recoverable(current, c, s); err != nil {
+		return nil, fmt.Errorf("hand-over: %w", err)
+	}
+	next := Recovered(current, c)
+	if err := VerifyAttested(c.Seq, c.Header, h.Incoming, next, s); err != nil {
+		return nil, fmt.Errorf("hand-over: of the new epoch: %w", err)
+	}
+	return next, nil
+}
+
 // Encode writes the hand-over.
 func (h *HandOver) Encode(w *message.Writer) {
 	h.Header.Encode(w)
 	message.WriteConfiguration(w, &h.Next)
 	message.WriteVotes(w, h.Outgoing)
 	message.WriteVotes(w, h.Incoming)
+	w.Flag(h.Forced != nil)
+	if h.Forced != nil {
+		h.Forced.Encode(w)
+	}
 }
 
 // ReadHandOver reads what Encode writes.
 func ReadHandOver(r *message.Reader) *HandOver {
-	return &HandOver{
+	h := &HandOver{
 		Header: ReadHeader(r), Next: *message.ReadConfiguration(r), Outgoing: message.ReadVotes(r), Incoming: message.ReadVotes(r),
 	}
+	if r.Flag() {
+		h.Forced = message.ReadRecovery(r)
+	}
+	return h
 }
 
 // EncodeHandOver is h's encoding.

@@ -220,6 +220,15 @@ func (h *Host) Ask(c *message.Change) error {
 	return nil
 }
 
+// Recover takes in a recovery that an operator has handed in.
+func (h *Host) Recover(c *message.Recovery) error {
+	if err := proof.Recoverable(h.replica.Epoch(), c, h.checker.scheme); err != nil {
+		return err
+	}
+	h.Step(bft.AskedToRecover{Recovery: c})
+	return nil
+}
+
 // Executed says what came of batches.
 func (h *Host) Executed(results []Result) {
 	outcomes := make([]bft.Outcome, len(results))

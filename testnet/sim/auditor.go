@@ -40,8 +40,10 @@ type auditor struct {
 	acks     []ack
 	epochs   []rules                // by number
 	changes  map[crypto.Digest]bool // that operators have asked for
-	hosts    []witness              // by number: those of the members, and after them their twins
-	twice    int                    // transactions that were ordered again after they had been executed
+
+	recoveries map[crypto.Digest]*message.Recovery // the same, by the epoch that each begins
+	hosts      []witness                           // by number: those of the members, and after them their twins
+	twice      int                                 // transactions that were ordered again after they had been executed
 }
 
 // slot is what is known of one.
@@ -103,7 +105,7 @@ func newAuditor(g *proof.Genesis, hosts int, scheme crypto.Scheme) *auditor {
 	h := g.Header()
 	a := &auditor{
 		members: len(g.Members), chain: g.Digest(), scheme: scheme,
-		epochs: []rules{{g.Epoch(), quorumOf(g.Mode, len(g.Members))}}, changes: make(map[crypto.Digest]bool),
+		epochs: []rules{{g.Epoch(), quorumOf(g.Mode, len(g.Members))}}, changes: make(map[crypto.Digest]bool), recoveries: make(map[crypto.Digest]*message.Recovery),
 		txs:      make(map[crypto.Digest]*transaction),
 		model:    newModel(uint64(g.Parameters.NonceWindow), uint64(g.Parameters.LastAhead)),
 		slots:    []slot{{header: h.Digest(), time: h.Time}},

@@ -52,6 +52,8 @@ type Counts struct {
 	Switches         int // of the mode
 	Elections        int // views in crash mode that somebody was the first to begin, but the first
 	ParameterChanges int
+	Disasters        int // that took all disks but one
+	Forced           int // hand-overs
 	Renewals         int // of a member that had forgotten
 	VoidChanges      int // decided where they did not hold
 	Expired          int
@@ -145,6 +147,8 @@ func (c *Counts) changes() []field {
 		{"switches of the mode", &c.Switches},
 		{"elections", &c.Elections},
 		{"changes of parameters", &c.ParameterChanges},
+		{"networks with one disk left", &c.Disasters},
+		{"forced hand-overs", &c.Forced},
 	}
 }
 

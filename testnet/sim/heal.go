@@ -15,7 +15,7 @@ func (w *World) heal() {
 		n.disk.Fill(-1)
 		n.disk.FailSync(nil)
 	}
-	if w.plan.core {
+	if w.plan.core && w.lost == nil {
 		w.coreAlone()
 		return
 	}
@@ -116,6 +116,9 @@ func (w *World) healAll() {
 		}
 	}
 	deadline := w.now + healTime
+	if w.lost != nil {
+		deadline += 3 * healTime // operators take their time
+	}
 	w.after(100*milli, nil, looks, 0, func() { w.look(deadline) })
 }
 
@@ -141,6 +144,9 @@ func (w *World) unsettled() error {
 		}
 	}
 	last := w.audit.last()
+	if w.lost != nil {
+		return breaks("convergence", "the network is not recovered")
+	}
 	for _, n := range w.nodes {
 		if !n.up() {
 			return breaks("convergence", "node%d is down", n.id)

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/node/host"
@@ -44,7 +45,9 @@ type World struct {
 	mixed    bool // operators change epochs,
 	switches bool // and the mode as well
 	operator crypto.PrivateKey
-	layout   *layout // of twins: nothing else goes wrong; nil: whatever chance draws
+	lost     *node             // the one that is left of a network whose other disks are gone; nil: they are not
+	asked    *message.Recovery // for that
+	layout   *layout           // of twins: nothing else goes wrong; nil: whatever chance draws
 	audit    *auditor
 
 	ofDisks, ofMachines, ofClients, ofFaults, ofCrashes chance
@@ -130,6 +133,9 @@ func newWorld(seed uint64, o Options) *World {
 	}
 	if w.mixed {
 		w.plan.kinds = append(w.plan.kinds, changeKind.weight)
+		if w.switches && c.permille(250) {
+			w.after(c.between(5*second, 40*second), nil, faults, 9, w.disaster)
+		}
 	}
 	if !o.Honest {
 		w.drawLiars()

@@ -1,0 +1,131 @@
+package message
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/crypto"
+)
+
+const (
+	recoveryTag     = "quorate/recovery"
+	recoveryVersion = 1
+
+	domainRecovery = "quorate/recovery/1"
+
+	// MaxNamedEvidence bounds Recovery.Evidence.
+	MaxNamedEvidence = 1024
+)
+
+// Recovery ends an epoch that cannot end itself: a quorum of its members is lost for good, or it bears no liar and has one. Operators say
+// at which header, which is the only thing that makes it safe: what the epoch has decided above that is given up.
+type Recovery struct {
+	Chain     crypto.Digest
+	Of        crypto.Digest // identity of the epoch that it ends
+	Next      epoch.Configuration
+	Seq       epoch.Seq       // where the next epoch begins,
+	Header    crypto.Digest   // at this header
+	Evidence  []crypto.Digest // IDs of the evidence that it rests on, in ascending order; none: the quorum is lost
+	Authority []Approval      // of operators, in ascending order of their keys
+}
+
+// Recover tells the members of a recovery that is asked for.
+type Recover struct{ Recovery *Recovery }
+
+func (*Recover) Kind() Kind { return KindRecover }
+
+// Signed is what operators sign.
+func (c *Recovery) Signed() []byte {
+	next := ConfigurationDigest(&c.Next)
+	var w Writer
+	w.Fixed([]byte(recoveryTag))
+	w.U8(recoveryVersion)
+	w.Fixed(c.Chain[:])
+	w.Fixed(c.Of[:])
+	w.Fixed(next[:])
+	w.U64(uint64(c.Seq))
+	w.Fixed(c.Header[:])
+	w.U32(uint32(len(c.Evidence)))
+	for i := range c.Evidence {
+		w.Fixed(c.Evidence[i][:])
+	}
+	return w.Bytes()
+}
+
+// ID names the recovery, whoever has signed it. It is the identity of the epoch that the recovery begins.
+func (c *Recovery) ID() crypto.Digest { return crypto.Hash(domainRecovery, c.Signed()) }
+
+// Approve adds an operator's signature.
+func (c *Recovery) Approve(s crypto.Scheme, key crypto.PrivateKey) {
+	c.Authority = approve(c.Authority, s, key, c.Signed())
+}
+
+// Encode writes the recovery.
+func (c *Recovery) Encode(w *Writer) {
+	w.Fixed(c.Chain[:])
+	w.Fixed(c.Of[:])
+	WriteConfiguration(w, &c.Next)
+	w.U64(uint64(c.Seq))
+	w.Fixed(c.Header[:])
+	w.U32(uint32(len(c.Evidence)))
+	for i := range c.Evidence {
+		w.Fixed(c.Evidence[i][:])
+	}
+	writeApprovals(w, c.Authority)
+}
+
+var errNamedEvidence = errors.New("evidence not in ascending order of its IDs")
+
+// ReadRecovery reads what Encode writes.
+func ReadRecovery(r *Reader) *Recovery {
+	c := &Recovery{Chain: r.Digest(), Of: r.Digest(), Next: *ReadConfiguration(r), Seq: epoch.Seq(r.U64()), Header: r.Digest()}
+	for range r.Count(MaxNamedEvidence, crypto.DigestSize) {
+		d := r.Digest()
+		if n := len(c.Evidence); n > 0 && bytes.Compare(c.Evidence[n-1][:], d[:]) >= 0 {
+			r.Fail(errNamedEvidence)
+			return c
+		}
+		c.Evidence = append(c.Evidence, d)
+	}
+	c.Authority = readApprovals(r)
+	return c
+}
+
+func (p *Recover) encode(w *Writer) { encodeAttached(p, w) }
+func (p *Recover) attach(w *Writer) { p.Recovery.Encode(w) }
+
+// approve adds an operator's signature to those that are there, in ascending order of the keys.
+func approve(list []Approval, s crypto.Scheme, key crypto.PrivateKey, signed []byte) []Approval {
+	a := Approval{key.Public(), s.Sign(key, signed)}
+	i := 0
+	for i < len(list) && bytes.Compare(list[i].Key[:], a.Key[:]) < 0 {
+		i++
+	}
+	if i < len(list) && list[i].Key == a.Key {
+		return list
+	}
+	return append(list[:i:i], append([]Approval{a}, list[i:]...)...)
+}
+
+func writeApprovals(w *Writer, list []Approval) {
+	w.U32(uint32(len(list)))
+	for i := range list {
+		w.Fixed(list[i].Key[:])
+		w.Fixed(list[i].Signature[:])
+	}
+}
+
+func readApprovals(r *Reader) (list []Approval) {
+	for range r.Count(epoch.MaxOperators, 32+crypto.SignatureSize) {
+		var a Approval
+		r.Fixed(a.Key[:])
+		r.Fixed(a.Signature[:])
+		if n := len(list); n > 0 && bytes.Compare(list[n-1].Key[:], a.Key[:]) >= 0 {
+			r.Fail(errOperators)
+			return nil
+		}
+		list = append(list, a)
+	}
+	return list
+}
