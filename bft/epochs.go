@@ -187,7 +187,7 @@ func (r *Replica) compareHandOver() {
 	if h == nil || r.head.Seq < h.Header.Seq || r.halted {
 		return
 	}
-	if h.Forced != nil && r.sealed.next == nil && r.delivered == h.Header.Seq && r.head.Digest() == h.Header.Digest() {
+	if h.Forced != nil && r.sealed.forced == nil && r.delivered == h.Header.Seq && r.head.Digest() == h.Header.Digest() {
 		r.sealByForce(h.Forced)
 	}
 	if r.sealed.next == nil || r.sealed.next.ID != h.Follows(r.epoch).ID {
@@ -283,6 +283,8 @@ func (r *Replica) onPast(p *Past, m *message.Signed) error {
 		return r.serve(m.Author, b, p.Epoch, end)
 	case *message.Have:
 		return r.mendFrom(m.Author, b)
+	case *message.Evidence:
+		return r.onEvidence(b)
 	default:
 		return errPastEpoch
 	}

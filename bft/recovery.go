@@ -56,7 +56,7 @@ func (r *Replica) tickRecovery() {
 			r.sendTo(r.peers, &message.Recover{Recovery: w.Recovery})
 			r.sendTo(nil, &message.Ready{Change: w.id, Incarnation: r.birth.Incarnation, Seq: r.head.Seq, Header: r.head.Digest()})
 		}
-		if r.sealed.seq == 0 && r.mayForce(w) {
+		if r.mayForce(w) {
 			r.sealByForce(w.Recovery)
 			r.attestNext()
 			return
@@ -72,16 +72,24 @@ func (r *Replica) mayForce(w *recovery) bool {
 	if w.Next.Members[r.self-1].Incarnation != r.birth.Incarnation {
 		return false
 	}
-	answers := 0
+	whose := r.epoch // it is for these to go on
+	if r.sealed.seq != 0 {
+		whose = r.sealed.next // the epoch has ended, and waits for those who were ready for this one
+	}
+	if whose == nil || r.sealed.forced != nil {
+		return false // what operators have once decided stands: a second word could begin two epochs
+	}
+	return w.voters(whose) < whose.Quorum() || r.tainted()
+}
+
+// voters is how many members have answered whose logs an epoch names.
+func (w *recovery) voters(e *epoch.Epoch) (n int) {
 	for _, m := range w.heard {
-		if m == nil {
-			continue
-		}
-		if q := m.Body.(*message.Ready); q.Incarnation == r.epoch.Member(m.Author).Incarnation {
-			answers++
+		if m != nil && m.Body.(*message.Ready).Incarnation == e.Member(m.Author).Incarnation {
+			n++
 		}
 	}
-	return answers < r.epoch.Quorum() || r.tainted()
+	return n
 }
 
 // sealByForce ends the epoch here as a recovery says.
@@ -107,7 +115,7 @@ type Recovery struct {
 // Recoveries are those that operators have asked for in the epoch that is running.
 func (r *Replica) Recoveries() (all []Recovery) {
 	for _, w := range r.recovers {
-		c := Recovery{ID: w.id}
+		c := Recovery{ID: w.id, Voters: w.voters(r.epoch)}
 		for i, m := range w.heard {
 			if m == nil {
 				continue
@@ -115,9 +123,6 @@ func (r *Replica) Recoveries() (all []Recovery) {
 			q, id := m.Body.(*message.Ready), epoch.ReplicaID(i+1)
 			c.Heard = append(c.Heard, id)
 			c.Further = c.Further || q.Seq > w.Seq
-			if q.Incarnation == r.epoch.Member(id).Incarnation {
-				c.Voters++
-			}
 		}
 		all = append(all, c)
 	}

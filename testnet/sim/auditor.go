@@ -39,6 +39,8 @@ type auditor struct {
 	expired  map[crypto.Digest]bool // the clients were told that these will never be executed
 	acks     []ack
 	epochs   []rules                // by number
+	replaced []rules                // announced, and never begun: operators have begun another one in the place of each
+	begun    uint64                 // the newest that somebody has begun
 	changes  map[crypto.Digest]bool // that operators have asked for
 
 	recoveries map[crypto.Digest]*message.Recovery // the same, by the epoch that each begins

@@ -41,6 +41,11 @@ func (a *auditor) epochOf(id crypto.Digest) *rules {
 			return &a.epochs[i]
 		}
 	}
+	for i := range a.replaced {
+		if a.replaced[i].ID == id {
+			return &a.replaced[i]
+		}
+	}
 	return nil
 }
 
@@ -48,10 +53,15 @@ func (a *auditor) epochOf(id crypto.Digest) *rules {
 // number.
 func (a *auditor) sawEpoch(e *epoch.Epoch) error {
 	if e.Number < uint64(len(a.epochs)) {
-		if known := a.epochs[e.Number]; known.ID != e.ID {
+		known := a.epochs[e.Number]
+		switch {
+		case known.ID == e.ID, slices.ContainsFunc(a.replaced, func(r rules) bool { return r.ID == e.ID }):
+			return nil
+		case a.recoveries[e.ID] == nil || e.Number <= a.begun:
 			return breaks("configuration", "has %s for epoch %d, elsewhere it is %s", e.ID.Short(), e.Number, known.ID.Short())
 		}
-		return nil
+		a.replaced = append(a.replaced, a.epochs[e.Number:]...) // announced, and those who should have begun it are gone
+		a.epochs = a.epochs[:e.Number]
 	}
 	before := a.newestEpoch()
 	switch {
@@ -118,6 +128,7 @@ func (a *auditor) entered(e *epoch.Epoch, h *proof.HandOver) error {
 	if err := a.sawEpoch(e); err != nil || h == nil {
 		return err
 	}
+	a.begun = max(a.begun, e.Number)
 	before, after := &a.epochs[e.Number-1], &a.epochs[e.Number]
 	for _, side := range []struct {
 		*rules

@@ -23,7 +23,7 @@ func (w *World) disaster() {
 			keep = n
 		}
 	}
-	if keep.host.Replica().Sealed() || keep.forgot {
+	if keep.forgot {
 		return
 	}
 	w.counts.Disasters++
@@ -36,6 +36,8 @@ func (w *World) disaster() {
 		}
 	}
 	w.audit.rewind(w.audit.durable(keep.id))
+	w.number = keep.host.Replica().Epoch().Number
+	w.audit.begun = w.number
 	w.after(w.ofFaults.about(3*second), nil, faults, 8, w.operate)
 }
 
@@ -59,7 +61,7 @@ func (w *World) operate() {
 			ready++
 		}
 	}
-	if ready < quorumOf(epoch.Byzantine, len(w.nodes)) || r.Sealed() {
+	if ready < quorumOf(epoch.Byzantine, len(w.nodes)) {
 		return
 	}
 	c := &message.Recovery{Chain: e.Chain, Of: e.ID, Next: next, Seq: head.Seq, Header: head.Digest()}
