@@ -19,8 +19,37 @@ type Status struct {
 	Why     string   `json:"why"` // why it is not ready
 	Version string   `json:"version"`
 
+	Incarnation string `json:"incarnation"` // the life of the node's own log
+
 	PoolTransactions int `json:"pool_transactions"`
 	PoolBytes        int `json:"pool_bytes"`
+}
+
+// HandedIn is the answer to POST /change and POST /recover: it holds, and waits.
+type HandedIn struct {
+	ID string `json:"id"`
+}
+
+// Changes is the answer to GET /changes: what operators have asked for in the running epoch, and has not come about.
+type Changes struct {
+	Changes    []Change   `json:"changes"`
+	Recoveries []Recovery `json:"recoveries"`
+}
+
+// Change is one that waits until enough members are ready for what it announces.
+type Change struct {
+	ID    string   `json:"id"`
+	Mode  string   `json:"mode"`
+	Last  uint64   `json:"last,string"` // the last slot at which it may be ordered
+	Ready []uint32 `json:"ready"`       // members that have said so of late
+}
+
+// Recovery is one that waits until the members of the epoch have been asked.
+type Recovery struct {
+	ID      string   `json:"id"`
+	Heard   []uint32 `json:"heard"`   // members that have answered
+	Voters  int      `json:"voters"`  // of these, those with a vote in the epoch: with a quorum, it can help itself
+	Further bool     `json:"further"` // one says to be beyond where the recovery begins
 }
 
 // Member is one member of the current epoch.

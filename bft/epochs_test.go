@@ -402,25 +402,55 @@ func TestBlocksOfEarlierEpochsAreMended(t *testing.T) {
 	}
 }
 
-// Requests that were in a batch of the void tail are ordered in the next epoch.
+// What a leader has decided behind a change is void: nobody executes it there, and its requests are ordered in the next epoch.
 //
-// case J2; requests that stay in a proposal that is void turn it red.
+// case J2; a tail that is executed, or requests that stay in a proposal that is void, turn it red.
 func TestTheVoidTailIsOrderedAgain(t *testing.T) {
+	for _, mode := range []epoch.Mode{epoch.Byzantine, epoch.Crash} {
+		c := newClusterOf(t, withOperator(4, mode))
+		c.tick(1)
+		c.load(2)
+		c.tick(5)
+		leader := c.node(1)
+		leader.replica.now = 0 // it proposes nothing by itself, and then what it should not
+		ch := c.change(1, func(next *epoch.Configuration) { next.Parameters.Window = 20 })
+		c.ask(1, ch)
+		tail := c.submit(1, 1)
+		order := leader.replica.order
+		at := order.Open() + 1
+		ripe := leader.replica.ripe(at)
+		if ripe == nil || !order.Propose(message.NewChangeBatch(c.now, ripe)) || !order.Propose(message.NewBatch(c.now, tail)) {
+			t.Fatal("the leader cannot propose")
+		}
+		leader.replica.pool.markProposed(tail)
+		c.tick(60)
+		c.inEpoch(1, mode, 1, 2, 3, 4)
+		c.once(tail, 1, 2, 3, 4)
+		c.agree(at+1, 1, 2, 3, 4)
+		c.oneEpochPerSlot(1, 2, 3, 4)
+		if b := c.node(2).blocks[at+1]; b == nil || b.Header.Epoch == c.genesis.Digest() {
+			t.Errorf("%s: slot %d is of the epoch that the slot before has ended", mode, at+1)
+		}
+	}
+}
+
+// A member that is far behind is not ready for a change: nobody counts on it.
+//
+// case N7; readiness of one who lacks blocks turns it red.
+func TestAMemberThatIsBehindIsNotReady(t *testing.T) {
 	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
 	c.tick(1)
-	c.load(2)
-	x := c.node(2)
-	qs := make([]*message.Request, 1)
-	for i := range qs {
-		qs[i] = message.NewRequest(scheme, keys[0], c.epoch.Chain, 900, 1<<20, []byte("tail"))
+	c.load(4)
+	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { // it hears of blocks, and gets none
+		return to == 4 && m.Body.Kind() != message.KindStatus && m.Body.Kind() != message.KindPropose
 	}
-	x.replica.pool.add(qs[0], 2, x.replica.ticks)
-	x.replica.pool.markProposed(qs) // as by a proposal above the change
-	x.replica.pool.adopt(qs[0], x.replica.ticks)
-	c.ask(1, c.change(1, toMode(epoch.Crash)))
+	c.load(4)
 	c.tick(120)
-	c.inEpoch(1, epoch.Crash, 1, 2, 3, 4)
-	c.once(qs, 1, 2, 3, 4)
+	c.ask(1, c.change(1, func(next *epoch.Configuration) { next.Members[0].Incarnation = epoch.Incarnation{77} }))
+	c.tick(40)
+	if waits := c.node(1).replica.Changes(); len(waits) != 1 || !slices.Equal(waits[0].Ready, []epoch.ReplicaID{2, 3}) {
+		t.Errorf("%+v", waits)
+	}
 }
 
 // A hand-over that is not proven is dropped with the message that brings it, whoever says so.

@@ -341,6 +341,9 @@ func (r *Replica) Role() ordering.Role { return r.order.Role() }
 // Epoch is the epoch this replica takes part in.
 func (r *Replica) Epoch() *epoch.Epoch { return r.epoch }
 
+// Incarnation is the life of this replica's log.
+func (r *Replica) Incarnation() epoch.Incarnation { return r.birth.Incarnation }
+
 // Head is the newest header executed.
 func (r *Replica) Head() proof.Header { return r.head }
 

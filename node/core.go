@@ -145,6 +145,9 @@ func (n *Node) release(r host.Released) {
 	}
 	if r.Epochs {
 		n.checker.Store(n.host.Checker())
+		if r := n.host.Replica(); r.Next() != nil && r.Next().Parameters != r.Epoch().Parameters {
+			n.quotas.enter(r.Epoch(), r.Next())
+		}
 	}
 	n.stages.follow(r)
 	n.recent.durable(r.Blocks)

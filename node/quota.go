@@ -60,6 +60,13 @@ const (
 	// faster waits with the sender.
 	droppedPause = time.Millisecond
 
+	// changeBytes is the size of a change with all its members and operators, and changeRate how many are told of in a second: those that
+	// wait, each again now and then, to each of which a member may have a word.
+	changeBytes = 64 << 10
+	changeRate  = 40
+	// evidenceRate is how many pieces of evidence of each member come in a second.
+	evidenceRate = 16
+
 	// smallMessage is the size of a message without attachment, at most.
 	smallMessage = message.MaxSignedBytes + 128
 )
@@ -99,7 +106,17 @@ func limits(p epoch.Parameters) map[message.Kind]limit {
 		message.KindBundle: {size: p2p.MaxBulkFrame, frames: bundleRate, bytes: bundleBytes},
 		message.KindFetch:  {size: smallMessage, frames: fetchRate},
 		message.KindBodies: {size: batch, answers: message.KindFetch},
+
+		message.KindPropose: {size: changeBytes, frames: changeRate},
+		message.KindReady:   {size: smallMessage, frames: changeRate},
+		message.KindRecover: {size: changeBytes, frames: changeRate},
 	}
+}
+
+// evidenceLimit is what one member may bring of the gossip against others: it is told once by each who comes to hold it, and by each again
+// that is started.
+func evidenceLimit(members int) limit {
+	return limit{size: p2p.MaxGossipFrame, frames: evidenceRate * members, bytes: bundleBytes}
 }
 
 // gossipLimit is what one member may bring of the gossip: its own bundles, and perhaps those of all others.
@@ -119,7 +136,7 @@ const (
 type quota struct {
 	mu     sync.Mutex
 	kinds  map[message.Kind]*allowed
-	gossip *allowed
+	gossip map[message.Kind]*allowed
 	faults bucket
 	served bucket
 
@@ -144,8 +161,11 @@ func newAllowed(l limit, most int, now time.Time) *allowed {
 // newQuota is that of a member of which nothing has come.
 func newQuota(e *epoch.Epoch, now time.Time) *quota {
 	q := &quota{
-		kinds:  make(map[message.Kind]*allowed),
-		gossip: newAllowed(gossipLimit(e.N()), 0, now),
+		kinds: make(map[message.Kind]*allowed),
+		gossip: map[message.Kind]*allowed{
+			message.KindBundle:   newAllowed(gossipLimit(e.N()), 0, now),
+			message.KindEvidence: newAllowed(evidenceLimit(e.N()), 0, now),
+		},
 		faults: newBucket(faultRate, burstSeconds*faultRate, now),
 		served: newBucket(servedBytes, servedBytes, now),
 	}
@@ -174,10 +194,11 @@ func (q *quota) admit(frame []byte, now time.Time) (why string) {
 func (q *quota) admitGossip(frame []byte, now time.Time) (why string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if message.PeekKind(frame) != message.KindBundle {
+	a, ok := q.gossip[message.PeekKind(frame)]
+	if !ok {
 		return refusedKind
 	}
-	return q.gossip.admit(len(frame), now)
+	return a.admit(len(frame), now)
 }
 
 func (a *allowed) admit(size int, now time.Time) (why string) {
@@ -280,6 +301,23 @@ func newQuotas(e *epoch.Epoch, refused *prometheus.CounterVec, log *slog.Logger)
 		q.members[i] = newQuota(e, now)
 	}
 	return q
+}
+
+// enter has all members keep to the parameters of an epoch that comes, or of the one before where that has wider ones: messages of both are
+// on their way.
+func (q *quotas) enter(before, next *epoch.Epoch) {
+	wider := *next
+	wider.Parameters.Window = max(before.Parameters.Window, next.Parameters.Window)
+	wider.Parameters.Pipeline = max(before.Parameters.Pipeline, next.Parameters.Pipeline)
+	wider.Parameters.BatchRequests = max(before.Parameters.BatchRequests, next.Parameters.BatchRequests)
+	wider.Parameters.BatchBytes = max(before.Parameters.BatchBytes, next.Parameters.BatchBytes)
+	now := time.Now()
+	for _, of := range q.members {
+		fresh := newQuota(&wider, now)
+		of.mu.Lock()
+		of.kinds = fresh.kinds
+		of.mu.Unlock()
+	}
 }
 
 func (q *quotas) of(member epoch.ReplicaID) *quota { return q.members[member-1] }

@@ -106,6 +106,43 @@ func TestAMessageLargerThanItsKindIsRefusedUndecoded(t *testing.T) {
 	}
 }
 
+// Every kind that members say is let in somewhere: what the core says and no peer admits is said in vain.
+//
+// case D14; a kind that is forgotten here turns it red: evidence was, in the gossip.
+func TestEveryKindIsLetIn(t *testing.T) {
+	w := newNetwork(t)
+	q := newQuota(w.genesis.Epoch(), time.Unix(1, 0))
+	for k := range message.Kind(255) {
+		if strings.HasPrefix(k.String(), "kind ") {
+			continue
+		}
+		_, direct := q.kinds[k]
+		if _, gossiped := q.gossip[k]; !direct && !gossiped {
+			t.Errorf("%s comes in nowhere", k)
+		}
+	}
+}
+
+// Proposals of an epoch with larger batches are let in as soon as it is announced.
+//
+// case K10; keeping to what the genesis says turns it red.
+func TestTheBoundsFollowTheEpoch(t *testing.T) {
+	w := newNetwork(t)
+	w.start(1)
+	var lines strings.Builder
+	quotas := newQuotas(w.genesis.Epoch(), w.nodes[0].metrics.refused, textLog(&lines))
+	larger := *w.genesis.Epoch()
+	larger.Parameters.BatchBytes *= 2
+	frame := append(w.frameOf(2, &message.PrePrepare{}), make([]byte, int(larger.Parameters.BatchBytes))...)
+	if why := quotas.of(2).admit(frame, time.Now()); why != refusedSize {
+		t.Errorf("before: %q", why)
+	}
+	quotas.enter(w.genesis.Epoch(), &larger)
+	if why := quotas.of(2).admit(frame, time.Now()); why != "" {
+		t.Errorf("after: %q", why)
+	}
+}
+
 // Transactions that nobody fetched are not looked at; each Fetch allows one answer, and each Want one Have.
 //
 // case E9; allowing answers without questions turns it red.

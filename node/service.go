@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/proof"
@@ -34,6 +35,10 @@ type backend interface {
 	// Epoch is the current one, and Epochs are all that there were.
 	Epoch() *epoch.Epoch
 	Epochs() epochs
+	// Change and Recover hand in what operators have signed; an error says why it does not hold. Waiting is what has not come about.
+	Change(ctx context.Context, c *message.Change) error
+	Recover(ctx context.Context, c *message.Recovery) error
+	Waiting() ([]bft.Change, []bft.Recovery)
 	// Blocks are the decided ones.
 	Blocks() *host.Blocks
 	// State is what the application's keys hold, and what became of transactions.
@@ -67,22 +72,24 @@ const (
 
 // Status is one moment of a node.
 type Status struct {
-	Chain   crypto.Digest // the genesis digest
-	Node    epoch.ReplicaID
-	Role    Role
-	Mode    epoch.Mode
-	Epoch   uint64 // its number
-	View    epoch.View
-	Leader  epoch.ReplicaID
-	Seq     epoch.Seq     // the last executed
-	Stable  epoch.Seq     // the newest stable checkpoint
-	Header  crypto.Digest // of the header at Seq
-	State   crypto.Digest // the state digest at Seq
-	Members []epoch.Member
-	Peers   int // members that this node is connected to, itself not counted
-	Ready   bool
-	Why     string // why it is not ready; empty if it is
-	Version string // of the program
+	Chain  crypto.Digest // the genesis digest
+	Node   epoch.ReplicaID
+	Role   Role
+	Mode   epoch.Mode
+	Epoch  uint64 // its number
+	View   epoch.View
+	Leader epoch.ReplicaID
+	Seq    epoch.Seq     // the last executed
+	Stable epoch.Seq     // the newest stable checkpoint
+	Header crypto.Digest // of the header at Seq
+	State  crypto.Digest // the state digest at Seq
+
+	Incarnation epoch.Incarnation // the life of the node's own log
+	Members     []epoch.Member
+	Peers       int // members that this node is connected to, itself not counted
+	Ready       bool
+	Why         string // why it is not ready; empty if it is
+	Version     string // of the program
 
 	Evidence         int // pairs of messages held against members
 	PoolTransactions int // that wait to be executed

@@ -210,8 +210,16 @@ func (n *fakeNode) Submit(ctx context.Context, q *message.Request) (Decision, er
 func (n *fakeNode) Accept(ctx context.Context, q *message.Request) error {
 	return n.accepted(ctx, q)
 }
-func (n *fakeNode) Epoch() *epoch.Epoch                      { return n.genesis.Epoch() }
-func (n *fakeNode) Epochs() epochs                           { return epochsOf(n.hosts[0].Replica()) }
+func (n *fakeNode) Epoch() *epoch.Epoch                               { return n.genesis.Epoch() }
+func (n *fakeNode) Epochs() epochs                                    { return epochsOf(n.hosts[0].Replica()) }
+func (n *fakeNode) Change(_ context.Context, c *message.Change) error { return n.hosts[0].Ask(c) }
+func (n *fakeNode) Recover(_ context.Context, c *message.Recovery) error {
+	return n.hosts[0].Recover(c)
+}
+func (n *fakeNode) Waiting() ([]bft.Change, []bft.Recovery) {
+	r := n.hosts[0].Replica()
+	return r.Changes(), r.Recoveries()
+}
 func (n *fakeNode) Blocks() *host.Blocks                     { return n.hosts[0].Blocks() }
 func (n *fakeNode) State() *statemachine.Replicated          { return n.states[0] }
 func (n *fakeNode) Trace(epoch.Seq) ([]point, bool)          { return nil, false }

@@ -175,10 +175,13 @@ func (s *service) routes() http.Handler {
 	plain.HandleFunc("GET /headers", s.headers)
 	plain.HandleFunc("GET /events", s.events)
 	plain.HandleFunc("GET /epoch/{number}", s.epoch)
+	plain.HandleFunc("GET /changes", s.changes)
 	plain.HandleFunc("GET /evidence", s.evidence)
 	plain.HandleFunc("GET /tx/{id}", s.transaction)
 	plain.HandleFunc("GET /trace/{seq}", s.traced)
 	plain.HandleFunc("GET /metrics", s.numbers)
+	mux.HandleFunc("POST /change", s.change)
+	mux.HandleFunc("POST /recover", s.recovery)
 	mux.Handle("/", bodiless(plain))
 	return mux
 }

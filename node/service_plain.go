@@ -34,7 +34,7 @@ func (s *service) status(w http.ResponseWriter, _ *http.Request) {
 	out := api.Status{
 		Chain: st.Chain.String(), Node: uint32(st.Node), Role: string(st.Role), Mode: st.Mode.String(), Epoch: st.Epoch, View: uint64(st.View),
 		Leader: uint32(st.Leader), Seq: uint64(st.Seq), Stable: uint64(st.Stable), Header: st.Header.String(),
-		State: st.State.String(), Members: make([]api.Member, len(st.Members)), Peers: st.Peers, Ready: st.Ready,
+		State: st.State.String(), Incarnation: st.Incarnation.String(), Members: make([]api.Member, len(st.Members)), Peers: st.Peers, Ready: st.Ready,
 		Why: st.Why, Version: st.Version, PoolTransactions: st.PoolTransactions, PoolBytes: st.PoolBytes,
 	}
 	for i, m := range st.Members {

@@ -19,6 +19,8 @@ type snapshot struct {
 	staged     int       // bytes that wait for the log, or are being written
 	evidence   []*message.Evidence
 	epochs     epochs
+	changes    []bft.Change
+	recoveries []bft.Recovery
 	said       bool      // the readiness that the log has been told of
 	saidAt     time.Time // when
 }
@@ -39,7 +41,7 @@ func (n *Node) publish() {
 		Status: Status{
 			Chain: e.Chain, Node: n.cfg.Self, Role: Role(r.Role().String()), Mode: e.Mode, Epoch: e.Number, View: r.View(), Leader: r.Leader(),
 			Seq: head.Seq, Stable: r.Stable().Header.Seq, Header: head.Digest(), State: head.State,
-			Members: e.Members, Version: n.cfg.Version,
+			Incarnation: r.Incarnation(), Members: e.Members, Version: n.cfg.Version,
 		},
 	}
 	if r.Observes() {
@@ -54,7 +56,7 @@ func (n *Node) publish() {
 			n.metrics.views.Inc()
 		}
 	}
-	s.epochs = epochsOf(r)
+	s.epochs, s.changes, s.recoveries = epochsOf(r), r.Changes(), r.Recoveries()
 	s.evidence = r.Evidence()
 	s.Evidence = len(s.evidence)
 	s.Peers = len(n.network.Connected())

@@ -84,6 +84,7 @@ func (a *app) root() *cobra.Command {
 	root := group("quorate", "A Byzantine fault-tolerant replicated state machine")
 	byPurpose(root, "A network on this machine", a.testnetCommand())
 	byPurpose(root, "A node on a host of its own", a.initCommand(), a.startCommand(), a.configCommand())
+	byPurpose(root, "Operators", a.modeCommand(), a.paramsCommand(), a.recoverCommand())
 	byPurpose(root, "Clients", a.txCommand(), a.getCommand(), a.scanCommand(), a.keysCommand())
 	byPurpose(root, "What nodes know, and whether it is true", a.statusCommand(), a.blockCommand(), a.traceCommand(), a.evidenceCommand(), a.receiptCommand(), a.auditCommand())
 	byPurpose(root, "Load and faults", a.benchCommand(), a.simCommand())

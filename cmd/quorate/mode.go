@@ -1,0 +1,446 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/quorate/quorate/api"
+	"github.com/quorate/quorate/bft/epoch"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/crypto"
+)
+
+// operator is whoever changes epochs: a target, and the keys that sign.
+type operator struct {
+	target
+	signers []string
+}
+
+func (o *operator) add(f *pflag.FlagSet) {
+	o.addNode(f)
+	o.ring.app = o.app
+	o.ring.add(f)
+	f.StringSliceVar(&o.signers, "key", []string{"operator"}, "names of the operators' keys in the folder --keys, or key files; as many as the threshold")
+}
+
+func (a *app) modeCommand() *cobra.Command {
+	o := operator{target: target{app: a}}
+	cmd := a.command("mode [flags] [byzantine|crash]", "Show or switch what a failed member may do",
+		"  quorate mode          what the network bears now\n  quorate mode crash    members may only stop; back with: quorate mode byzantine", cobra.MaximumNArgs(1),
+		func(ctx context.Context, args []string) error {
+			ctx, cancel := context.WithTimeout(ctx, o.timeout)
+			defer cancel()
+			if len(args) == 0 {
+				return o.showEpoch(ctx, []string{"number", "mode", "base", "quorum", "identity"})
+			}
+			var mode epoch.Mode
+			if err := mode.UnmarshalText([]byte(args[0])); err != nil {
+				return &failure{exitUsage, err}
+			}
+			return o.change(ctx, "mode is "+mode.String(), func(next *epoch.Configuration) error {
+				next.Mode = mode
+				return nil
+			})
+		})
+	o.add(cmd.Flags())
+	return cmd
+}
+
+func (a *app) paramsCommand() *cobra.Command {
+	o := operator{target: target{app: a}}
+	cmd := a.command("params [flags] [NAME=VALUE]...", "Show or change the parameters that all members share",
+		"  quorate params\n  quorate params window=512 checkpoint=128", cobra.ArbitraryArgs,
+		func(ctx context.Context, args []string) error {
+			ctx, cancel := context.WithTimeout(ctx, o.timeout)
+			defer cancel()
+			if len(args) == 0 {
+				return o.showParameters(ctx)
+			}
+			edit, err := parseParameters(args)
+			if err != nil {
+				return err
+			}
+			return o.change(ctx, "parameters are those", edit)
+		})
+	o.add(cmd.Flags())
+	return cmd
+}
+
+// parseParameters takes NAME=VALUE.
+func parseParameters(assignments []string) (func(*epoch.Configuration) error, error) {
+	values := make(map[int]uint32) // by place among the fields
+	var names epoch.Parameters
+	for _, assignment := range assignments {
+		name, value, ok := strings.Cut(assignment, "=")
+		i := slices.IndexFunc(names.Fields(), func(f epoch.Field) bool { return f.Name == name })
+		v, err := strconv.ParseUint(value, 10, 32)
+		switch {
+		case !ok:
+			return nil, fail(exitUsage, "%q: want NAME=VALUE", assignment)
+		case i < 0:
+			return nil, fail(exitUsage, "%q is no parameter: quorate params lists them", name)
+		case err != nil:
+			return nil, fail(exitUsage, "%s: %q is no number", name, value)
+		}
+		values[i] = uint32(v)
+	}
+	return func(next *epoch.Configuration) error {
+		for i, f := range next.Parameters.Fields() {
+			if v, ok := values[i]; ok {
+				*f.Value = v
+			}
+		}
+		if err := next.Parameters.Validate(); err != nil {
+			return &failure{exitUsage, err}
+		}
+		return nil
+	}, nil
+}
+
+func (o *operator) showEpoch(ctx context.Context, names []string) error {
+	n, err := o.find()
+	if err != nil {
+		return err
+	}
+	endpoint, err := o.furthest(ctx, n)
+	if err != nil {
+		return err
+	}
+	words, err := o.currentEpoch(ctx, n, endpoint)
+	if err != nil {
+		return err
+	}
+	return o.app.writeWords(words, names)
+}
+
+// currentEpoch is a node's own word on the epoch that it is in.
+func (o *operator) currentEpoch(ctx context.Context, n *network, endpoint string) (json.RawMessage, error) {
+	words, err := o.ask(ctx, n, endpoint, "/status")
+	if err != nil {
+		return nil, err
+	}
+	var s api.Status
+	if err := json.Unmarshal(words, &s); err != nil {
+		return nil, fail(exitUnavailable, "the answer is no status: %w", err)
+	}
+	return o.ask(ctx, n, endpoint, fmt.Sprintf("/epoch/%d", s.Epoch))
+}
+
+func (o *operator) showParameters(ctx context.Context) error {
+	n, err := o.find()
+	if err != nil {
+		return err
+	}
+	endpoint, err := o.furthest(ctx, n)
+	if err != nil {
+		return err
+	}
+	words, err := o.currentEpoch(ctx, n, endpoint)
+	if err != nil {
+		return err
+	}
+	var e struct {
+		Parameters json.RawMessage `json:"parameters"`
+	}
+	if err := json.Unmarshal(words, &e); err != nil {
+		return fail(exitUnavailable, "the answer is no epoch: %w", err)
+	}
+	var names []string
+	p := epoch.DefaultParameters()
+	for _, f := range p.Fields() {
+		names = append(names, f.Name)
+	}
+	return o.app.writeWords(e.Parameters, names)
+}
+
+// known is what an operator has come to know of the network before he signs anything.
+type known struct {
+	*network
+	epoch *epoch.Epoch
+	at    map[string]api.Status // by endpoint, of those that answer
+}
+
+// look asks all nodes how they are, and for the epoch that most of them are in; as many must agree on it as it takes for one to be honest.
+func (o *operator) look(ctx context.Context) (*known, error) {
+	n, err := o.find()
+	if err != nil {
+		return nil, err
+	}
+	k := &known{network: n, at: make(map[string]api.Status)}
+	said := make(map[string][]string) // endpoints, by the epoch that they tell of
+	var newest *epoch.Epoch
+	var last error
+	for _, endpoint := range n.endpoints {
+		words, err := o.ask(ctx, n, endpoint, "/status")
+		if err != nil {
+			last = err
+			continue
+		}
+		var s api.Status
+		if json.Unmarshal(words, &s) != nil {
+			continue
+		}
+		k.at[endpoint] = s
+		words, err = o.ask(ctx, n, endpoint, fmt.Sprintf("/epoch/%d", s.Epoch))
+		if err != nil {
+			last = err
+			continue
+		}
+		e, err := readEpoch(words)
+		if err != nil || e.Chain != n.genesis.Digest() {
+			last = fail(exitUnavailable, "%s: the answer is no epoch of this chain (%w)", endpoint, err)
+			continue
+		}
+		said[e.ID.String()] = append(said[e.ID.String()], endpoint)
+		least := e.Witnesses()
+		if n.fixed {
+			least = 1
+		}
+		if len(said[e.ID.String()]) >= least && (newest == nil || e.Number > newest.Number) {
+			newest = e
+		}
+	}
+	if newest == nil {
+		if last == nil {
+			last = fail(exitUnavailable, "the nodes tell of different epochs: try again")
+		}
+		return nil, last
+	}
+	k.epoch = newest
+	return k, nil
+}
+
+// readEpoch takes a node's answer for an epoch. Its identity is checked by whoever signs for it: a change of another one holds nowhere.
+func readEpoch(words json.RawMessage) (*epoch.Epoch, error) {
+	var in api.Epoch
+	if err := json.Unmarshal(words, &in); err != nil {
+		return nil, err
+	}
+	e := &epoch.Epoch{Number: in.Number, Base: epoch.Seq(in.Base)}
+	for _, d := range []struct {
+		text string
+		into *crypto.Digest
+	}{{in.Identity, &e.ID}, {in.Chain, &e.Chain}} {
+		if err := d.into.UnmarshalText([]byte(d.text)); err != nil {
+			return nil, err
+		}
+	}
+	if err := e.Mode.UnmarshalText([]byte(in.Mode)); err != nil {
+		return nil, err
+	}
+	for _, m := range in.Members {
+		member := epoch.Member{Name: m.Name, PeerID: m.PeerID, Address: m.Address, API: m.API}
+		if err := member.Key.UnmarshalText([]byte(m.Key)); err != nil {
+			return nil, err
+		}
+		if err := member.Incarnation.UnmarshalText([]byte(m.Incarnation)); err != nil {
+			return nil, err
+		}
+		e.Members = append(e.Members, member)
+	}
+	for _, f := range e.Parameters.Fields() {
+		*f.Value = in.Parameters[f.Name]
+	}
+	for _, text := range in.Operators {
+		var key crypto.PublicKey
+		if err := key.UnmarshalText([]byte(text)); err != nil {
+			return nil, err
+		}
+		e.Operators = append(e.Operators, key)
+	}
+	e.Threshold = in.Threshold
+	return e, nil
+}
+
+// keysOf opens the operators' keys.
+func (o *operator) keysOf(ctx context.Context, e *epoch.Epoch) ([]crypto.PrivateKey, error) {
+	if e.Threshold == 0 {
+		return nil, fail(exitRejected, "the genesis names no operators: nobody can change this network's epochs")
+	}
+	if len(o.signers) < int(e.Threshold) {
+		return nil, fail(exitUsage, "--key: %d of %d operators must sign, %d are named", e.Threshold, len(e.Operators), len(o.signers))
+	}
+	var keys []crypto.PrivateKey
+	for _, name := range o.signers {
+		key, err := o.ring.load(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(e.Operators, key.Public()) {
+			return nil, fail(exitRejected, "key %s is none of the %d operators' of epoch %d", name, len(e.Operators), e.Number)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// changeSlots is how many slots a change may wait to be ordered.
+const changeSlots = 100_000
+
+// change has the network go on in another epoch, and returns when that serves.
+func (o *operator) change(ctx context.Context, done string, edit func(*epoch.Configuration) error) error {
+	k, err := o.look(ctx)
+	if err != nil {
+		return err
+	}
+	next := k.epoch.Configuration
+	next.Members = slices.Clone(next.Members)
+	if err := edit(&next); err != nil {
+		return err
+	}
+	want := message.ConfigurationDigest(&next)
+	if want == message.ConfigurationDigest(&k.epoch.Configuration) {
+		o.app.say("%s already, in epoch %d", done, k.epoch.Number)
+		return nil
+	}
+	if err := next.Validate(); err != nil {
+		return fail(exitRejected, "%w", err)
+	}
+	keys, err := o.keysOf(ctx, k.epoch)
+	if err != nil {
+		return err
+	}
+	seq := uint64(0)
+	for _, s := range k.at {
+		seq = max(seq, s.Seq)
+	}
+	c := &message.Change{Chain: k.epoch.Chain, Of: k.epoch.ID, Next: next, Last: epoch.Seq(seq + changeSlots)}
+	for _, key := range keys {
+		c.Approve(crypto.Ed25519(), key)
+	}
+	var body message.Writer
+	c.Encode(&body)
+	if err := o.hand(ctx, k, "/change", body.Bytes()); err != nil {
+		return err
+	}
+	e, err := o.await(ctx, k, func() string { return o.whyChangeWaits(k) })
+	if err != nil {
+		return err
+	}
+	if message.ConfigurationDigest(&e.Configuration) != want {
+		return fail(exitRejected, "another change was ordered first: epoch %d has mode %s; look at it, and ask again", e.Number, e.Mode)
+	}
+	o.app.say("%s, from slot %d on: epoch %d", done, e.Base+1, e.Number)
+	return nil
+}
+
+// hand gives something to every node that answers; one that takes it is enough.
+func (o *operator) hand(ctx context.Context, k *known, path string, body []byte) error {
+	var last error
+	taken := 0
+	for _, endpoint := range k.endpoints {
+		if _, ok := k.at[endpoint]; !ok {
+			continue
+		}
+		if err := o.post(ctx, k.network, endpoint, path, body); err != nil {
+			last = err
+			continue
+		}
+		taken++
+	}
+	if taken == 0 {
+		return last
+	}
+	return nil
+}
+
+func (o *operator) post(ctx context.Context, n *network, endpoint, path string, body []byte) error {
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	q.Header.Set("Content-Type", "application/octet-stream")
+	answer, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return o.unanswered(ctx, n, endpoint, err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil {
+		return o.unanswered(ctx, n, endpoint, err)
+	}
+	var said api.Error
+	switch {
+	case answer.StatusCode == http.StatusAccepted:
+		return nil
+	case json.Unmarshal(text, &said) == nil && said.Message != "":
+		return fail(exitRejected, "%s", said.Message)
+	}
+	return fail(exitUnavailable, "%s%s: %s", endpoint, path, answer.Status)
+}
+
+// awaitPause is how often nodes are asked whether the next epoch serves.
+const awaitPause = 50 * time.Millisecond
+
+// await waits until a quorum of a later epoch is in it, and one of them is ready. why says what it waits for, if it waits in vain.
+func (o *operator) await(ctx context.Context, k *known, why func() string) (*epoch.Epoch, error) {
+	for {
+		var later *epoch.Epoch
+		in, ready := 0, false
+		for _, endpoint := range k.endpoints {
+			words, err := o.ask(ctx, k.network, endpoint, "/status")
+			var s api.Status
+			if err != nil || json.Unmarshal(words, &s) != nil || s.Epoch <= k.epoch.Number {
+				continue
+			}
+			if later == nil || later.Number != s.Epoch {
+				words, err := o.ask(ctx, k.network, endpoint, fmt.Sprintf("/epoch/%d", k.epoch.Number+1))
+				if err != nil {
+					continue
+				}
+				if later, err = readEpoch(words); err != nil {
+					return nil, fail(exitUnavailable, "%s: the answer is no epoch: %w", endpoint, err)
+				}
+			}
+			in++
+			ready = ready || s.Ready
+		}
+		least := k.epoch.Quorum()
+		if later != nil {
+			least = later.Quorum()
+		}
+		if len(k.endpoints) == 1 {
+			least = 1
+		}
+		if later != nil && in >= least && ready {
+			return later, nil
+		}
+		select {
+		case <-time.After(awaitPause):
+		case <-ctx.Done():
+			return nil, fail(exitUnavailable, "the next epoch does not serve within %v%s", o.timeout, why())
+		}
+	}
+}
+
+// whyChangeWaits says who is not ready for a change.
+func (o *operator) whyChangeWaits(k *known) string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, endpoint := range k.endpoints {
+		words, err := o.ask(ctx, k.network, endpoint, "/changes")
+		var all api.Changes
+		if err != nil || json.Unmarshal(words, &all) != nil || len(all.Changes) == 0 {
+			continue
+		}
+		var missing []string
+		for i, m := range k.epoch.Members {
+			if !slices.Contains(all.Changes[0].Ready, uint32(i+1)) {
+				missing = append(missing, m.Name)
+			}
+		}
+		return fmt.Sprintf(": it waits, and comes about when enough members are ready; not ready are %s", strings.Join(missing, ", "))
+	}
+	return ": nothing waits for it; ask again"
+}

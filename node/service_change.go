@@ -1,0 +1,121 @@
+package node
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/quorate/quorate/api"
+	"github.com/quorate/quorate/api/reason"
+	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/node/host"
+)
+
+// What operators hand in: changes of the epoch, and recoveries. Whoever hands one in learns that it is valid; what comes of it he sees by
+// the node's epoch, and by what GET /changes says of those that wait.
+
+// Change hands in a change of the epoch. An error says why it is not one of the epoch that is running.
+func (n *Node) Change(ctx context.Context, c *message.Change) error {
+	return n.hand(ctx, func(h *host.Host) error { return h.Ask(c) }, func() error { return proof.Asked(n.Epoch(), c, n.scheme) })
+}
+
+// Recover hands in a recovery.
+func (n *Node) Recover(ctx context.Context, c *message.Recovery) error {
+	return n.hand(ctx, func(h *host.Host) error { return h.Recover(c) }, func() error { return proof.Recoverable(n.Epoch(), c, n.scheme) })
+}
+
+// hand gives something to the core; what does not hold does not get that far.
+func (n *Node) hand(ctx context.Context, give func(*host.Host) error, check func() error) error {
+	if err := check(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	n.inbox.put(item{call: func(h *host.Host) { done <- give(h) }})
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-n.stopping:
+		return ErrStopping
+	case <-n.ended:
+		return ErrStopping
+	}
+}
+
+// Waiting are the changes and recoveries that wait.
+func (n *Node) Waiting() ([]bft.Change, []bft.Recovery) {
+	s := n.snapshot.p.Load()
+	return s.changes, s.recoveries
+}
+
+// change takes in an encoded change.
+func (s *service) change(w http.ResponseWriter, r *http.Request) {
+	s.handIn(w, r, func(in *message.Reader) (crypto.Digest, func(context.Context) error) {
+		c := message.ReadChange(in)
+		if in.Close() != nil {
+			return crypto.Digest{}, nil
+		}
+		return c.ID(), func(ctx context.Context) error { return s.backend.Change(ctx, c) }
+	})
+}
+
+// recovery takes in an encoded recovery.
+func (s *service) recovery(w http.ResponseWriter, r *http.Request) {
+	s.handIn(w, r, func(in *message.Reader) (crypto.Digest, func(context.Context) error) {
+		c := message.ReadRecovery(in)
+		if in.Close() != nil {
+			return crypto.Digest{}, nil
+		}
+		return c.ID(), func(ctx context.Context) error { return s.backend.Recover(ctx, c) }
+	})
+}
+
+func (s *service) handIn(w http.ResponseWriter, r *http.Request, read func(*message.Reader) (crypto.Digest, func(context.Context) error)) {
+	leave, e := s.read(r.RemoteAddr)
+	if e != nil {
+		s.refuseCall(w, r, e)
+		return
+	}
+	defer leave()
+	body, free, e := s.body(w, r)
+	if e != nil {
+		s.refuseCall(w, r, e)
+		return
+	}
+	defer free()
+	in := message.NewReader(body)
+	id, give := read(in)
+	if give == nil {
+		plainError(w, refuse(reason.BadParameters, in.Err()))
+		return
+	}
+	if err := give(r.Context()); err != nil {
+		plainError(w, refuse(reason.BadParameters, err))
+		return
+	}
+	plain(w, http.StatusAccepted, api.HandedIn{ID: id.String()})
+}
+
+// changes lists what waits.
+func (s *service) changes(w http.ResponseWriter, _ *http.Request) {
+	out := api.Changes{Changes: []api.Change{}, Recoveries: []api.Recovery{}}
+	changes, recoveries := s.backend.Waiting()
+	for _, c := range changes {
+		one := api.Change{ID: c.ID.String(), Mode: c.Next.Mode.String(), Last: uint64(c.Last), Ready: []uint32{}}
+		for _, id := range c.Ready {
+			one.Ready = append(one.Ready, uint32(id))
+		}
+		out.Changes = append(out.Changes, one)
+	}
+	for _, c := range recoveries {
+		one := api.Recovery{ID: c.ID.String(), Heard: []uint32{}, Voters: c.Voters, Further: c.Further}
+		for _, id := range c.Heard {
+			one.Heard = append(one.Heard, uint32(id))
+		}
+		out.Recoveries = append(out.Recoveries, one)
+	}
+	plain(w, http.StatusOK, out)
+}
