@@ -78,9 +78,7 @@ func plainBlock(b executedBlock, e *epoch.Epoch) api.Block {
 		Certificate:  plainSigned(b.Certificate), Attestations: plainSigned(b.attestations),
 	}
 	if b.Batch.Change != nil {
-		var w message.Writer
-		b.Batch.Change.Encode(&w)
-		out.Change = hex.EncodeToString(w.Bytes())
+		out.Change = hex.EncodeToString(message.EncodeChange(b.Batch.Change))
 	}
 	for i, q := range b.Batch.Requests {
 		o := &b.outcomes[i]

@@ -51,6 +51,9 @@ func wireBlock(b executedBlock) *quoratev1.GetBlockResponse {
 		Transactions: make([]*quoratev1.BlockTransaction, len(b.Batch.Requests)),
 		Certificate:  wireSigned(b.Certificate), Attestations: wireSigned(b.attestations),
 	}
+	if b.Batch.Change != nil {
+		out.Change = message.EncodeChange(b.Batch.Change)
+	}
 	for i, q := range b.Batch.Requests {
 		out.Transactions[i] = &quoratev1.BlockTransaction{Transaction: q.Bytes(), Result: wireResult(&b.outcomes[i])}
 	}

@@ -2,6 +2,7 @@ package message
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/crypto"
@@ -104,6 +105,23 @@ func ReadChange(r *Reader) *Change {
 		}
 	}
 	return c
+}
+
+// EncodeChange is c's encoding.
+func EncodeChange(c *Change) []byte {
+	var w Writer
+	c.Encode(&w)
+	return w.Bytes()
+}
+
+// DecodeChange reads a whole encoded change.
+func DecodeChange(raw []byte) (*Change, error) {
+	r := NewReader(raw)
+	c := ReadChange(r)
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("change: %w", err)
+	}
+	return c, nil
 }
 
 func (q *Ready) encode(w *Writer) {

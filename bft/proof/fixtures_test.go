@@ -2,6 +2,7 @@ package proof_test
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
@@ -75,4 +76,23 @@ func chain(g *proof.Genesis, n int) []proof.Header {
 
 func attestation(h proof.Header) *message.Attestation {
 	return &message.Attestation{Seq: h.Seq, Header: h.Digest()}
+}
+
+// handOver ends the epoch current at a slot; a quorum of both has attested it.
+func handOver(current *epoch.Epoch, at epoch.Seq, edit func(*epoch.Configuration)) (*proof.HandOver, *epoch.Epoch) {
+	h := &proof.HandOver{Next: current.Configuration}
+	h.Next.Members = slices.Clone(current.Members)
+	edit(&h.Next)
+	h.Header = proof.Header{Epoch: current.ID, Seq: at, Parent: crypto.Hash("test/parent", []byte{byte(at)}),
+		NextEpoch: message.ConfigurationDigest(&h.Next)}
+	next := proof.Announced(current, &h.Header, &h.Next)
+	h.Outgoing = all(current, attestation(h.Header), everybody[:current.Quorum()]...)
+	h.Incoming = all(next, attestation(h.Header), everybody[:next.Quorum()]...)
+	return h, next
+}
+
+var everybody = []epoch.ReplicaID{1, 2, 3, 4, 5, 6, 7}
+
+func toMode(m epoch.Mode) func(*epoch.Configuration) {
+	return func(next *epoch.Configuration) { next.Mode = m }
 }

@@ -57,6 +57,7 @@ func FuzzDecodeReceipt(f *testing.F) {
 	good, e := receipt(genesis(4))
 	f.Add(proof.EncodeReceipt(good))
 	f.Add(proof.EncodeReceipt(&proof.Receipt{}))
+	f.Add(proof.EncodeReceipt(laterReceipt(genesis(4))))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r, err := proof.DecodeReceipt(in)
 		if err != nil {

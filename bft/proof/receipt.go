@@ -38,10 +38,26 @@ type Receipt struct {
 	Path         []crypto.Digest // from the leaf up to the results root
 	Headers      []Header
 	Attestations []*message.Signed // by distinct members, in order of their numbers
+	HandOvers    []*HandOver       // from the first epoch to that of the headers, for those who know the genesis only
+}
+
+// VerifyFrom says why the receipt does not show its result to those who know the first epoch and nothing else. It yields the epoch of
+// the block, by whose rule the result is acknowledged.
+func (r *Receipt) VerifyFrom(first *epoch.Epoch, s crypto.Scheme) (*epoch.Epoch, error) {
+	e := first
+	for i, h := range r.HandOvers {
+		next, err := h.Verify(e, s)
+		if err != nil {
+			return nil, fmt.Errorf("receipt: epoch %d: %w", i+1, err)
+		}
+		e = next
+	}
+	return e, r.Verify(e, s, e.Acknowledgers())
 }
 
 // Verify says why the receipt does not show that at least vouchers members of e vouch for its result. With a quorum
-// the result survives whatever f members do; with e.Witnesses() one of them is correct.
+// the result survives whatever f members do; with e.Witnesses() one of them is correct. What was decided before e began is not
+// theirs to vouch for, since the rule of an earlier epoch may ask for more of them.
 func (r *Receipt) Verify(e *epoch.Epoch, s crypto.Scheme, vouchers int) error {
 	if len(r.Headers) == 0 {
 		return errors.New("receipt: no header")
@@ -53,6 +69,8 @@ func (r *Receipt) Verify(e *epoch.Epoch, s crypto.Scheme, vouchers int) error {
 		switch {
 		case h.Epoch != e.ID:
 			return fmt.Errorf("receipt: header %d %w", h.Seq, errForeignEpoch)
+		case h.Seq <= e.Base:
+			return fmt.Errorf("receipt: header %d, but its epoch begins behind %d", h.Seq, e.Base)
 		case i > 0 && (h.Parent != digests[i-1] || h.Seq != r.Headers[i-1].Seq+1):
 			return fmt.Errorf("receipt: header %d is not the child of %d", h.Seq, r.Headers[i-1].Seq)
 		}

@@ -13,24 +13,36 @@ import (
 const (
 	MaxReceiptPath    = 32 // no block has 2^32 transactions
 	MaxReceiptHeaders = 4096
+	MaxHandOvers      = 4096 // from the genesis on
 )
 
 // A receipt is kept in files by people who have nothing else of Quorate's, so its bytes begin with what they are.
+// One of the first epoch has version 1, one of a later epoch version 2, with the hand-overs.
 const (
-	receiptTag     = "quorate/receipt"
-	receiptVersion = 1
+	receiptTag   = "quorate/receipt"
+	receiptFirst = 1
+	receiptLater = 2
 )
 
 var (
 	errNoReceipt      = errors.New("these bytes do not begin as a receipt does")
 	errReceiptVersion = errors.New("receipt of a later version: verify it with a later release")
+	errReceiptLater   = errors.New("receipt of a later epoch, without what leads there")
 )
 
 // EncodeReceipt is r's encoding.
 func EncodeReceipt(r *Receipt) []byte {
 	var w message.Writer
 	w.Fixed([]byte(receiptTag))
-	w.U8(receiptVersion)
+	if len(r.HandOvers) == 0 {
+		w.U8(receiptFirst)
+	} else {
+		w.U8(receiptLater)
+		w.U32(uint32(len(r.HandOvers)))
+		for _, h := range r.HandOvers {
+			h.Encode(&w)
+		}
+	}
 	w.Fixed(r.Result.Leaf())
 	w.U32(uint32(r.Index))
 	w.U32(uint32(r.Count))
@@ -54,10 +66,20 @@ func DecodeReceipt(raw []byte) (*Receipt, error) {
 	if string(tag[:]) != receiptTag {
 		return nil, errNoReceipt
 	}
-	if v := in.U8(); v != receiptVersion {
+	r := &Receipt{}
+	switch v := in.U8(); v {
+	case receiptFirst:
+	case receiptLater:
+		for range in.Count(MaxHandOvers, HeaderSize) {
+			r.HandOvers = append(r.HandOvers, ReadHandOver(in))
+		}
+		if len(r.HandOvers) == 0 {
+			return nil, errReceiptLater
+		}
+	default:
 		return nil, fmt.Errorf("%w: %d", errReceiptVersion, v)
 	}
-	r := &Receipt{Result: readResult(in), Index: int(in.U32()), Count: int(in.U32())}
+	r.Result, r.Index, r.Count = readResult(in), int(in.U32()), int(in.U32())
 	for range in.Count(MaxReceiptPath, crypto.DigestSize) {
 		r.Path = append(r.Path, in.Digest())
 	}

@@ -947,6 +947,7 @@ type GetBlockResponse struct {
 	Transactions  []*BlockTransaction    `protobuf:"bytes,4,rep,name=transactions,proto3" json:"transactions,omitempty"`
 	Certificate   []*Signed              `protobuf:"bytes,5,rep,name=certificate,proto3" json:"certificate,omitempty"`   // a quorum's commits
 	Attestations  []*Signed              `protobuf:"bytes,6,rep,name=attestations,proto3" json:"attestations,omitempty"` // that cover the block, as far as still at hand
+	Change        []byte                 `protobuf:"bytes,7,opt,name=change,proto3" json:"change,omitempty"`             // instead of transactions: what ends the epoch, encoded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1019,6 +1020,13 @@ func (x *GetBlockResponse) GetCertificate() []*Signed {
 func (x *GetBlockResponse) GetAttestations() []*Signed {
 	if x != nil {
 		return x.Attestations
+	}
+	return nil
+}
+
+func (x *GetBlockResponse) GetChange() []byte {
+	if x != nil {
+		return x.Change
 	}
 	return nil
 }
@@ -2190,7 +2198,7 @@ const file_quorate_v1_service_proto_rawDesc = "" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\"`\n" +
 	"\x10BlockTransaction\x12 \n" +
 	"\vtransaction\x18\x01 \x01(\fR\vtransaction\x12*\n" +
-	"\x06result\x18\x02 \x01(\v2\x12.quorate.v1.ResultR\x06result\"\x8d\x02\n" +
+	"\x06result\x18\x02 \x01(\v2\x12.quorate.v1.ResultR\x06result\"\xa5\x02\n" +
 	"\x10GetBlockResponse\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\fR\x06header\x12\x12\n" +
 	"\x04view\x18\x02 \x01(\x04R\x04view\x12\x1d\n" +
@@ -2198,7 +2206,8 @@ const file_quorate_v1_service_proto_rawDesc = "" +
 	"batch_time\x18\x03 \x01(\x03R\tbatchTime\x12@\n" +
 	"\ftransactions\x18\x04 \x03(\v2\x1c.quorate.v1.BlockTransactionR\ftransactions\x124\n" +
 	"\vcertificate\x18\x05 \x03(\v2\x12.quorate.v1.SignedR\vcertificate\x126\n" +
-	"\fattestations\x18\x06 \x03(\v2\x12.quorate.v1.SignedR\fattestations\"?\n" +
+	"\fattestations\x18\x06 \x03(\v2\x12.quorate.v1.SignedR\fattestations\x12\x16\n" +
+	"\x06change\x18\a \x01(\fR\x06change\"?\n" +
 	"\vReadRequest\x12\x14\n" +
 	"\x05query\x18\x01 \x01(\fR\x05query\x12\x13\n" +
 	"\x02at\x18\x02 \x01(\x04H\x00R\x02at\x88\x01\x01B\x05\n" +
