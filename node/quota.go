@@ -83,7 +83,7 @@ type limit struct {
 func limits(p epoch.Parameters) map[message.Kind]limit {
 	// Beside the slots of a second, those of a whole window: after a restart everything is said again.
 	votes := limit{size: smallMessage, frames: slotsForPipeline*int(p.Pipeline) + int(p.Window)}
-	batch := smallMessage + int(p.BatchBytes) + 64*int(p.BatchRequests) // whole, or by names
+	batch := smallMessage + max(changeBytes, int(p.BatchBytes)+64*int(p.BatchRequests)) // a change; or transactions, whole or by names
 	return map[message.Kind]limit{
 		message.KindPrePrepare:  {size: batch, frames: votes.frames, bytes: proposalBytes},
 		message.KindPrepare:     votes,

@@ -49,6 +49,7 @@ func TestWhatAMemberSendsBeyondItsShareIsDropped(t *testing.T) {
 	bodies := []message.Body{
 		prepare(1<<40, 1), &message.Commit{}, &message.Attestation{}, &message.Status{}, &message.Want{From: 1, To: 32},
 		&message.Fetch{}, &message.Have{}, &message.Bodies{}, &message.Bundle{},
+		&message.Propose{Change: &message.Change{}}, &message.Ready{}, &message.Recover{Recovery: &message.Recovery{}},
 	}
 	for _, body := range bodies {
 		q, other := newQuota(e, now), newQuota(e, now)
@@ -305,3 +306,33 @@ func TestAFloodIsToldOfNowAndThen(t *testing.T) {
 }
 
 func textLog(to io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(to, nil)) }
+
+// The largest change of the largest network comes through, whatever the parameters are, alone, as a batch and as a recovery.
+//
+// case E1; a limit that is meant for transactions turns it red.
+func TestAChangeOfTheLargestNetworkIsNoTooLargeMessage(t *testing.T) {
+	w := newNetwork(t)
+	e := w.genesis.Epoch()
+	e.Parameters.BatchBytes, e.Parameters.BatchRequests = 1<<10, 1
+	c := &message.Change{Next: e.Configuration}
+	c.Next.Members = make([]epoch.Member, epoch.MaxMembers)
+	text := strings.Repeat("x", 128)
+	for i := range c.Next.Members {
+		c.Next.Members[i] = epoch.Member{Name: text, PeerID: text, Address: text, API: text}
+		c.Readiness = append(c.Readiness, message.Sign(crypto.Ed25519(), seedKey('m', 1), e, epoch.ReplicaID(i+1), &message.Ready{}))
+	}
+	c.Next.Operators, c.Authority = make([]crypto.PublicKey, epoch.MaxOperators), make([]message.Approval, epoch.MaxOperators)
+	batch := message.NewChangeBatch(1, c)
+	recovery := &message.Recovery{Next: c.Next, Evidence: make([]crypto.Digest, message.MaxNamedEvidence), Authority: c.Authority}
+	now := time.Unix(1, 0)
+	q := newQuota(e, now)
+	q.asked(message.KindFetch)
+	for _, body := range []message.Body{
+		&message.Propose{Change: c}, &message.Recover{Recovery: recovery}, &message.Bodies{Change: c},
+		&message.PrePrepare{Batch: batch}, message.NewPaxosAccept(message.Vote{}, batch),
+	} {
+		if why := q.admit(w.frameOf(2, body), now); why != "" {
+			t.Errorf("%s: refused: %s", body.Kind(), why)
+		}
+	}
+}
