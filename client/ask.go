@@ -2,11 +2,8 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"time"
 
@@ -104,7 +101,7 @@ func (c *Client) Transaction(ctx context.Context, id crypto.Digest) (Outcome, er
 		if err != nil {
 			return nil, err
 		}
-		return got.Msg, nil
+		return got.Msg, c.learnOf(ctx, n, got.Msg.GetReceipt())
 	})
 	var failures []error
 	var words []Outcome
@@ -144,6 +141,9 @@ func (c *Client) Receipt(ctx context.Context, id crypto.Digest) (*proof.Receipt,
 		if err != nil {
 			return nil, err
 		}
+		if err := c.learnOf(ctx, n, got.Msg.GetReceipt()); err != nil {
+			return nil, err
+		}
 		return c.verifiedReceipt(id, got.Msg.GetReceipt())
 	})
 }
@@ -151,6 +151,7 @@ func (c *Client) Receipt(ctx context.Context, id crypto.Digest) (*proof.Receipt,
 // Block is a decided block, with what came of its transactions.
 type Block struct {
 	proof.Block
+	Epoch        *epoch.Epoch
 	Results      []proof.Result
 	Attestations []*message.Signed // that its node has for it, to its header or a later one; not verified
 	// Attested says that a quorum has attested exactly this header. Otherwise results and state are its node's word,
@@ -166,9 +167,14 @@ func (c *Client) Block(ctx context.Context, seq epoch.Seq) (*Block, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := c.learn(ctx, n, got.Msg.GetHeader()); err != nil {
+			return nil, err
+		}
 		return c.readBlock(seq, got.Msg)
 	})
 }
+
+var errChange = errors.New("a change beside transactions")
 
 func (c *Client) readBlock(seq epoch.Seq, in *quoratev1.GetBlockResponse) (*Block, error) {
 	header, err := readHeader(in.GetHeader())
@@ -181,7 +187,11 @@ func (c *Client) readBlock(seq epoch.Seq, in *quoratev1.GetBlockResponse) (*Bloc
 	if len(in.GetTransactions()) > message.MaxBatchRequests {
 		return nil, errRange
 	}
-	b := &Block{}
+	e, _, err := c.epochs.of(&header)
+	if err != nil {
+		return nil, err
+	}
+	b := &Block{Epoch: e}
 	var requests []*message.Request
 	var leaves [][]byte
 	for _, t := range in.GetTransactions() {
@@ -208,14 +218,25 @@ func (c *Client) readBlock(seq epoch.Seq, in *quoratev1.GetBlockResponse) (*Bloc
 	if b.Attestations, err = readVotes(in.GetAttestations()); err != nil {
 		return nil, err
 	}
+	batch := message.NewBatch(in.GetBatchTime(), requests)
+	if raw := in.GetChange(); len(raw) > 0 {
+		change, err := message.DecodeChange(raw)
+		if err != nil {
+			return nil, err
+		}
+		if len(requests) > 0 {
+			return nil, errChange
+		}
+		batch = message.NewChangeBatch(in.GetBatchTime(), change)
+	}
 	b.Block = proof.Block{
 		Decision: proof.Decision{Header: header, View: epoch.View(in.GetView()), Certificate: certificate},
-		Batch:    message.NewBatch(in.GetBatchTime(), requests),
+		Batch:    batch,
 	}
-	if err := b.Verify(c.epoch, c.scheme); err != nil {
+	if err := b.Verify(e, c.scheme); err != nil {
 		return nil, err
 	}
-	b.Attested = (&proof.Checkpoint{Header: header, Attestations: b.Attestations}).Verify(c.epoch, c.scheme) == nil
+	b.Attested = (&proof.Checkpoint{Header: header, Attestations: b.Attestations}).Verify(e, c.scheme) == nil
 	return b, nil
 }
 
@@ -266,9 +287,6 @@ func (c *Client) Scan(ctx context.Context, prefix, from []byte, limit uint32, at
 	})
 }
 
-// maxStatusBytes bounds what a node may say of itself.
-const maxStatusBytes = 1 << 20
-
 // Status is what the node at an endpoint says of itself.
 func (c *Client) Status(ctx context.Context, endpointURL string) (api.Status, error) {
 	u, err := endpoint(endpointURL)
@@ -277,21 +295,9 @@ func (c *Client) Status(ctx context.Context, endpointURL string) (api.Status, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, u+"/status", nil)
-	if err != nil {
-		return api.Status{}, err
-	}
-	got, err := (&http.Client{Transport: c.transport}).Do(q)
-	if err != nil {
-		return api.Status{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	defer got.Body.Close()
-	if got.StatusCode != http.StatusOK {
-		return api.Status{}, fmt.Errorf("%w: %s answers %s", ErrUnavailable, q.URL, got.Status)
-	}
 	var s api.Status
-	if err := json.NewDecoder(io.LimitReader(got.Body, maxStatusBytes)).Decode(&s); err != nil {
-		return api.Status{}, fmt.Errorf("%w: %s: %w", ErrUnavailable, q.URL, err)
+	if err := c.plain(ctx, u+"/status", &s); err != nil {
+		return api.Status{}, err
 	}
 	return s, nil
 }

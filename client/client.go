@@ -37,7 +37,7 @@ type Config struct {
 // Client talks to the members of a network. Any number of goroutines may use one, and should: they share its
 // connections and what it has verified.
 type Client struct {
-	epoch     *epoch.Epoch
+	epochs    *epochs
 	scheme    *crypto.VoteCache
 	nodes     []node
 	transport http.RoundTripper
@@ -49,8 +49,9 @@ type Client struct {
 
 // node is one member's public service.
 type node struct {
-	url string
-	rpc quoratev1connect.NodeServiceClient
+	url      string
+	rpc      quoratev1connect.NodeServiceClient
+	learning chan struct{} // full while a call asks it for epochs
 }
 
 const (
@@ -72,17 +73,18 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.Genesis.Validate(); err != nil {
 		return nil, fmt.Errorf("genesis: %w", err)
 	}
-	c := &Client{epoch: cfg.Genesis.Epoch(), scheme: crypto.NewVoteCache(cfg.Scheme, voteCache), transport: cfg.Transport}
+	first := cfg.Genesis.Epoch()
+	c := &Client{epochs: newEpochs(first), scheme: crypto.NewVoteCache(cfg.Scheme, voteCache), transport: cfg.Transport}
 	if c.transport == nil {
 		c.own = newTransport()
 		c.transport = c.own
 	}
 	endpoints := cfg.Endpoints
 	if len(endpoints) == 0 {
-		for _, m := range c.epoch.Members {
+		for _, m := range first.Members {
 			endpoints = append(endpoints, m.API)
 		}
-		c.preferred.Store(int32(c.epoch.Leader(0)) - 1)
+		c.preferred.Store(int32(first.Leader(0)) - 1)
 	}
 	seen := make(map[string]bool, len(endpoints))
 	for _, e := range endpoints {
@@ -98,7 +100,7 @@ func New(cfg Config) (*Client, error) {
 			&http.Client{Transport: c.transport}, u,
 			connect.WithReadMaxBytes(maxAnswerBytes),
 			connect.WithAcceptCompression("gzip", nil, nil), // digests and signatures do not shrink
-		)})
+		), make(chan struct{}, 1)})
 	}
 	if len(c.nodes) > epoch.MaxMembers {
 		return nil, fmt.Errorf("%d endpoints, at most %d", len(c.nodes), epoch.MaxMembers)
@@ -154,5 +156,8 @@ func endpoint(text string) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
-// witnesses is how many equal answers are believed: one of so many members is correct.
-func (c *Client) witnesses() int { return min(c.epoch.Witnesses(), len(c.nodes)) }
+// witnesses is how many equal answers are believed: one of so many members is correct, although some may lie. That is asked for in crash
+// mode too: the network may have left it without this client's having been shown.
+func (c *Client) witnesses() int {
+	return min(epoch.Witnesses(epoch.Byzantine, c.epochs.newest().N()), len(c.nodes))
+}

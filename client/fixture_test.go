@@ -2,17 +2,20 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"connectrpc.com/connect"
 
+	"github.com/quorate/quorate/api"
 	quoratev1 "github.com/quorate/quorate/api/quorate/v1"
 	"github.com/quorate/quorate/api/quorate/v1/quoratev1connect"
 	"github.com/quorate/quorate/api/reason"
@@ -109,7 +112,8 @@ type fake struct {
 	get    func(*quoratev1.GetTransactionRequest) (*quoratev1.GetTransactionResponse, error)
 	block  func(*quoratev1.GetBlockRequest) (*quoratev1.GetBlockResponse, error)
 	read   func(*quoratev1.ReadRequest) (*quoratev1.ReadResponse, error)
-	asked  atomic.Int32 // how often Submit was called
+	epochs func(number uint64) *api.Epoch // nil: there is none
+	asked  atomic.Int32                   // how often Submit was called
 	url    string
 	server *httptest.Server
 }
@@ -152,6 +156,20 @@ func serve(t *testing.T, f *fake) *fake {
 	mux.Handle(quoratev1connect.NewNodeServiceHandler(f))
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"chain":"ab","node":3,"epoch":"0","seq":"18446744073709551615","ready":true}`)
+	})
+	mux.HandleFunc("GET /epoch/{number}", func(w http.ResponseWriter, r *http.Request) {
+		number, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
+		var e *api.Epoch
+		if err == nil && f.epochs != nil {
+			e = f.epochs(number)
+		}
+		if e == nil {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		if err := json.NewEncoder(w).Encode(e); err != nil {
+			t.Error(err)
+		}
 	})
 	f.server = httptest.NewUnstartedServer(mux)
 	f.server.Config.Protocols = new(http.Protocols)

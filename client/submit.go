@@ -188,9 +188,11 @@ func (s *submission) call(ctx context.Context, node int) {
 	got, err := s.nodes[node].rpc.Submit(ctx, connect.NewRequest(&quoratev1.SubmitRequest{
 		Transaction: s.request.Bytes(), Wait: s.wait,
 	}))
-	if r.err = err; err == nil {
+	if err == nil {
 		r.answer = got.Msg
+		err = s.learnOf(ctx, s.nodes[node], got.Msg.GetReceipt())
 	}
+	r.err = err
 	s.calls <- r
 }
 

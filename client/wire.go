@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -74,19 +75,27 @@ func readVotes(in []*quoratev1.Signed) ([]*message.Signed, error) {
 	}
 	votes := make([]*message.Signed, len(in))
 	for i, v := range in {
-		if len(v.GetSignature()) != crypto.SignatureSize {
-			return nil, errors.New("signature of another length")
-		}
-		var w message.Writer
-		w.String(v.GetSigned())
-		w.Fixed(v.GetSignature())
-		r := message.NewReader(w.Bytes())
-		votes[i] = message.ReadDetached(r)
-		if err := r.Close(); err != nil {
-			return nil, fmt.Errorf("vote: %w", err)
+		var err error
+		if votes[i], err = readVote(v.GetSigned(), v.GetSignature()); err != nil {
+			return nil, err
 		}
 	}
 	return votes, nil
+}
+
+func readVote(signed, signature []byte) (*message.Signed, error) {
+	if len(signature) != crypto.SignatureSize {
+		return nil, errors.New("signature of another length")
+	}
+	var w message.Writer
+	w.String(signed)
+	w.Fixed(signature)
+	r := message.NewReader(w.Bytes())
+	v := message.ReadDetached(r)
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("vote: %w", err)
+	}
+	return v, nil
 }
 
 // answer is what both Submit and GetTransaction answer.
@@ -122,7 +131,15 @@ func (c *Client) judge(id crypto.Digest, a answer) (o Outcome, proven bool, err 
 	return o, true, nil
 }
 
-// verifiedReceipt reads a receipt for a transaction's outcome, if a quorum vouches for it.
+// learnOf has a node show what leads to the epoch of a receipt that it has answered with, unless that is known or there is none.
+func (c *Client) learnOf(ctx context.Context, n node, in *quoratev1.Receipt) error {
+	if len(in.GetHeaders()) == 0 {
+		return nil
+	}
+	return c.learn(ctx, n, in.GetHeaders()[0])
+}
+
+// verifiedReceipt reads a receipt for a transaction's outcome, if as many vouch for it as its epoch asks for. It leads there from the genesis.
 func (c *Client) verifiedReceipt(id crypto.Digest, in *quoratev1.Receipt) (*proof.Receipt, error) {
 	r, err := readReceipt(in)
 	if err != nil {
@@ -131,13 +148,24 @@ func (c *Client) verifiedReceipt(id crypto.Digest, in *quoratev1.Receipt) (*proo
 	if r.Result.ID != id {
 		return nil, errOther
 	}
-	if err := r.Verify(c.epoch, c.scheme, c.epoch.Acknowledgers()); err != nil {
+	if len(r.Headers) == 0 {
+		return nil, errNoHeader
+	}
+	e, leads, err := c.epochs.of(&r.Headers[len(r.Headers)-1])
+	if err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	if err := r.Verify(e, c.scheme, e.Acknowledgers()); err != nil {
 		return nil, err
 	}
+	r.HandOvers = leads
 	return r, nil
 }
 
-var errOther = errors.New("answer about another transaction")
+var (
+	errOther    = errors.New("answer about another transaction")
+	errNoHeader = errors.New("receipt: no header")
+)
 
 func outcomeOf(r *proof.Result, seq epoch.Seq, index int) Outcome {
 	return Outcome{ID: r.ID, Seq: seq, Index: index, Status: Status(r.Status), Code: r.Code, Result: r.Value}

@@ -53,7 +53,7 @@ func laterReceipt(g *proof.Genesis) *proof.Receipt {
 
 // Whoever has the genesis follows the hand-overs to the epoch of a receipt, and judges it by the rule of that one.
 //
-// case J2; a receipt that is judged by the rule of the genesis turns it red.
+// case J8; a receipt that is judged by the rule of the genesis turns it red.
 func TestAReceiptOfALaterEpochLeadsThereItself(t *testing.T) {
 	g := genesis(4)
 	r := laterReceipt(g)
