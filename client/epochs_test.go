@@ -246,11 +246,16 @@ func TestABlockWithAChangeIsProven(t *testing.T) {
 		edit  func(*quoratev1.GetBlockResponse)
 		holds bool
 	}{
-		"as it is":            {func(*quoratev1.GetBlockResponse) {}, true},
-		"left out":            {func(b *quoratev1.GetBlockResponse) { b.Change = nil }, false},
-		"cut short":           {func(b *quoratev1.GetBlockResponse) { b.Change = b.Change[1:] }, false},
-		"with another last":   {func(b *quoratev1.GetBlockResponse) { b.Change[len(b.Change)-9] ^= 1 }, false},
-		"beside transactions": {func(b *quoratev1.GetBlockResponse) { b.Transactions = c.block(Applied, c.request(1)).Transactions }, false},
+		"as it is":          {func(*quoratev1.GetBlockResponse) {}, true},
+		"left out":          {func(b *quoratev1.GetBlockResponse) { b.Change = nil }, false},
+		"cut short":         {func(b *quoratev1.GetBlockResponse) { b.Change = b.Change[1:] }, false},
+		"with another last": {func(b *quoratev1.GetBlockResponse) { b.Change[len(b.Change)-9] ^= 1 }, false},
+		"beside transactions, with their results root": {func(b *quoratev1.GetBlockResponse) {
+			const results = 32 + 8 + 32 + 32 // where a header has its results root
+			with := c.block(Applied, c.request(1))
+			b.Transactions = with.Transactions
+			copy(b.Header[results:results+32], with.Header[results:])
+		}, false},
 	} {
 		client, nodes := network(t, c)
 		for _, n := range nodes {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/client"
 	"github.com/quorate/quorate/crypto"
@@ -89,18 +90,18 @@ func (a *app) receiptVerifyCommand() *cobra.Command {
 			if err != nil {
 				return fail(exitViolation, "%s proves nothing: %w", args[0], err)
 			}
-			e := n.genesis.Epoch()
-			if err := r.Verify(e, crypto.Ed25519(), e.Acknowledgers()); err != nil {
+			e, err := r.VerifyFrom(n.genesis.Epoch(), crypto.Ed25519())
+			if err != nil {
 				return fail(exitViolation, "%s proves nothing in the network of this genesis: %w", args[0], err)
 			}
-			return a.showReceipt(r)
+			return a.showReceipt(r, e)
 		})
 	cmd.Flags().StringVar(&t.genesis, "genesis", "", "genesis file (default: that of the test network in --dir)")
 	return cmd
 }
 
-// showReceipt prints what a receipt has proven.
-func (a *app) showReceipt(r *proof.Receipt) error {
+// showReceipt prints what a receipt has proven, and by the members of which epoch.
+func (a *app) showReceipt(r *proof.Receipt, e *epoch.Epoch) error {
 	var members []string
 	for _, m := range r.Attestations {
 		members = append(members, strconv.FormatUint(uint64(m.Author), 10))
@@ -110,5 +111,6 @@ func (a *app) showReceipt(r *proof.Receipt) error {
 		{"id", r.Result.ID.String()}, {"seq", strconv.FormatUint(uint64(block.Seq), 10)}, {"index", r.Index},
 		{"status", client.Status(r.Result.Status).String()}, {"code", r.Result.Code}, {"result", hex.EncodeToString(r.Result.Value)},
 		{"header", block.Digest().String()}, {"attested_by", strings.Join(members, ",")},
+		{"epoch", strconv.FormatUint(e.Number, 10)}, {"mode", e.Mode.String()},
 	})
 }

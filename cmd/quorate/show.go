@@ -181,11 +181,11 @@ func (t *target) provenBlock(ctx context.Context, n *network, seq epoch.Seq) (js
 	if !b.Attested {
 		t.app.say("order and batch are proven; results and state are one node's word, whose attestations are no longer at hand")
 	}
-	return json.Marshal(plainBlock(b, n.genesis.Epoch()))
+	return json.Marshal(plainBlock(b))
 }
 
-func plainBlock(b *client.Block, e *epoch.Epoch) api.Block {
-	h := &b.Header
+func plainBlock(b *client.Block) api.Block {
+	h, e := &b.Header, b.Epoch
 	out := api.Block{
 		Header: api.Header{
 			Epoch: h.Epoch.String(), Seq: uint64(h.Seq), Parent: h.Parent.String(), Batch: h.Batch.String(),
@@ -194,6 +194,9 @@ func plainBlock(b *client.Block, e *epoch.Epoch) api.Block {
 		HeaderDigest: h.Digest().String(), Mode: e.Mode.String(), View: uint64(b.View), Leader: uint32(e.Leader(b.View)),
 		BatchTime: b.Batch.Time, Transactions: []api.Transaction{},
 		Certificate: plainVotes(b.Certificate), Attestations: plainVotes(b.Attestations),
+	}
+	if b.Batch.Change != nil {
+		out.Change = hex.EncodeToString(message.EncodeChange(b.Batch.Change))
 	}
 	for i, q := range b.Batch.Requests {
 		claim, r := q.Claim(), &b.Results[i]
@@ -225,6 +228,7 @@ func (a *app) showBlock(words json.RawMessage) error {
 		{"seq", b.Header.Seq}, {"header", b.HeaderDigest}, {"parent", b.Header.Parent}, {"batch", b.Header.Batch},
 		{"results", b.Header.Results}, {"state", b.Header.State}, {"time", b.Header.Time}, {"view", b.View}, {"leader", b.Leader},
 		{"commits", members(b.Certificate)}, {"attestations", members(b.Attestations)}, {"transactions", len(b.Transactions)},
+		{"next_epoch", b.Header.NextEpoch},
 	}); err != nil {
 		return err
 	}
