@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -178,36 +179,26 @@ func (o *operator) look(ctx context.Context) (*known, error) {
 		return nil, err
 	}
 	k := &known{network: n, at: make(map[string]api.Status)}
-	said := make(map[string][]string) // endpoints, by the epoch that they tell of
+	said := make(map[crypto.Digest]int) // how many tell of an epoch
 	var newest *epoch.Epoch
 	var last error
-	for _, endpoint := range n.endpoints {
-		words, err := o.ask(ctx, n, endpoint, "/status")
-		if err != nil {
-			last = err
+	for _, answer := range o.stand(ctx, n, func(s *api.Status) uint64 { return s.Epoch }) {
+		if answer.err != nil {
+			last = answer.err
 			continue
 		}
-		var s api.Status
-		if json.Unmarshal(words, &s) != nil {
+		e := answer.epoch
+		if e.Chain != n.genesis.Digest() {
+			last = fail(exitUnavailable, "%s is a node of another chain", answer.endpoint)
 			continue
 		}
-		k.at[endpoint] = s
-		words, err = o.ask(ctx, n, endpoint, fmt.Sprintf("/epoch/%d", s.Epoch))
-		if err != nil {
-			last = err
-			continue
-		}
-		e, err := readEpoch(words)
-		if err != nil || e.Chain != n.genesis.Digest() {
-			last = fail(exitUnavailable, "%s: the answer is no epoch of this chain (%w)", endpoint, err)
-			continue
-		}
-		said[e.ID.String()] = append(said[e.ID.String()], endpoint)
+		k.at[answer.endpoint] = answer.status
+		said[e.ID]++
 		least := e.Witnesses()
 		if n.fixed {
 			least = 1
 		}
-		if len(said[e.ID.String()]) >= least && (newest == nil || e.Number > newest.Number) {
+		if said[e.ID] >= least && (newest == nil || e.Number > newest.Number) {
 			newest = e
 		}
 	}
@@ -219,6 +210,47 @@ func (o *operator) look(ctx context.Context) (*known, error) {
 	}
 	k.epoch = newest
 	return k, nil
+}
+
+// standing is a node's own word on how it is, and on an epoch.
+type standing struct {
+	endpoint string
+	status   api.Status
+	epoch    *epoch.Epoch
+	err      error
+}
+
+// askTime is how long one node of several is waited for.
+const askTime = 2 * time.Second
+
+// stand asks all nodes at once how they are, and each for an epoch that it knows.
+func (o *operator) stand(ctx context.Context, n *network, which func(*api.Status) uint64) []standing {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	answers := make([]standing, len(n.endpoints))
+	var wg sync.WaitGroup
+	for i, endpoint := range n.endpoints {
+		wg.Go(func() {
+			a := &answers[i]
+			a.endpoint = endpoint
+			var words json.RawMessage
+			if words, a.err = o.ask(ctx, n, endpoint, "/status"); a.err != nil {
+				return
+			}
+			if err := json.Unmarshal(words, &a.status); err != nil {
+				a.err = fail(exitUnavailable, "%s: the answer is no status: %w", endpoint, err)
+				return
+			}
+			if words, a.err = o.ask(ctx, n, endpoint, fmt.Sprintf("/epoch/%d", which(&a.status))); a.err != nil {
+				return
+			}
+			if a.epoch, a.err = readEpoch(words); a.err != nil {
+				a.err = fail(exitUnavailable, "%s: the answer is no epoch: %w", endpoint, a.err)
+			}
+		})
+	}
+	wg.Wait()
+	return answers
 }
 
 // readEpoch takes a node's answer for an epoch. Its identity is checked by whoever signs for it: a change of another one holds nowhere.
@@ -388,23 +420,13 @@ func (o *operator) await(ctx context.Context, k *known, why func() string) (*epo
 	for {
 		var later *epoch.Epoch
 		in, ready := 0, false
-		for _, endpoint := range k.endpoints {
-			words, err := o.ask(ctx, k.network, endpoint, "/status")
-			var s api.Status
-			if err != nil || json.Unmarshal(words, &s) != nil || s.Epoch <= k.epoch.Number {
+		for _, answer := range o.stand(ctx, k.network, func(s *api.Status) uint64 { return min(s.Epoch, k.epoch.Number+1) }) {
+			if answer.err != nil || answer.epoch.Number <= k.epoch.Number {
 				continue
 			}
-			if later == nil || later.Number != s.Epoch {
-				words, err := o.ask(ctx, k.network, endpoint, fmt.Sprintf("/epoch/%d", k.epoch.Number+1))
-				if err != nil {
-					continue
-				}
-				if later, err = readEpoch(words); err != nil {
-					return nil, fail(exitUnavailable, "%s: the answer is no epoch: %w", endpoint, err)
-				}
-			}
+			later = answer.epoch
 			in++
-			ready = ready || s.Ready
+			ready = ready || answer.status.Ready
 		}
 		least := k.epoch.Quorum()
 		if later != nil {
@@ -428,7 +450,7 @@ func (o *operator) await(ctx context.Context, k *known, why func() string) (*epo
 func (o *operator) whyChangeWaits(k *known) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	for _, endpoint := range k.endpoints {
+	for endpoint := range k.at {
 		words, err := o.ask(ctx, k.network, endpoint, "/changes")
 		var all api.Changes
 		if err != nil || json.Unmarshal(words, &all) != nil || len(all.Changes) == 0 {
