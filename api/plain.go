@@ -101,7 +101,7 @@ type NumberedHeader struct {
 // Epoch is the answer to GET /epoch/N.
 type Epoch struct {
 	Number     uint64            `json:"number,string"`
-	Identity   string            `json:"identity"`    // digest of the header that announced it; of the first, the genesis digest
+	Identity   string            `json:"identity"`    // digest of the header that announced it; of the first, the genesis digest; or see Recovery
 	Chain      string            `json:"chain"`       // the genesis digest
 	Base       uint64            `json:"base,string"` // the last slot of the epoch before
 	Mode       string            `json:"mode"`
@@ -112,6 +112,9 @@ type Epoch struct {
 	Threshold  uint32            `json:"threshold"` // how many of them it takes
 	Header     *Header           `json:"header"`    // of the base, which announces it; null for the first
 	HandOver   []Signed          `json:"hand_over"` // attestations to the header at the base, by both epochs; the first has none
+	// Recovery is with what operators have forced the epoch before to end at the base, encoded, in hexadecimal: then its identity is of
+	// this, and not of the header.
+	Recovery string `json:"recovery,omitempty"`
 }
 
 // EpochMember is a member's whole entry.
@@ -128,6 +131,9 @@ type EpochMember struct {
 // EvidenceList is the answer to GET /evidence.
 type EvidenceList struct {
 	Evidence []Evidence `json:"evidence"`
+	// Epochs are those that lead from the genesis to all that the evidence is of, as GET /epoch/N has them, from 1: what it takes to judge
+	// the evidence without asking anybody.
+	Epochs []Epoch `json:"epochs,omitempty"`
 }
 
 // Evidence is two things that one member has signed, and of which a correct member signs at most one.

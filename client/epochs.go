@@ -169,6 +169,16 @@ func ReadHandOver(e *api.Epoch) (*proof.HandOver, error) {
 			out.Incoming = append(out.Incoming, v)
 		}
 	}
+	if e.Recovery == "" {
+		return out, nil
+	}
+	raw, err := hex.DecodeString(e.Recovery)
+	if err == nil {
+		out.Forced, err = message.DecodeRecovery(raw)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("epoch: %w", err)
+	}
 	return out, nil
 }
 

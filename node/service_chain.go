@@ -10,6 +10,7 @@ import (
 	"github.com/quorate/quorate/api/reason"
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/proof"
 )
 
 // What lets somebody outside follow the chain without its transactions: headers, epochs, and what was signed against it.
@@ -88,16 +89,11 @@ func (s *service) epoch(w http.ResponseWriter, r *http.Request) {
 		plainError(w, refuse(reason.NotFound, fmt.Errorf("there is no epoch %d: the current one is %d", number, all.current.Number)))
 		return
 	}
-	out := plainEpoch(e)
-	if proven != nil {
-		h := plainHeader(&proven.Header)
-		out.Header = &h
-		out.HandOver = append(plainSigned(proven.Outgoing), plainSigned(proven.Incoming)...)
-	}
-	plain(w, http.StatusOK, out)
+	plain(w, http.StatusOK, plainEpoch(e, proven))
 }
 
-func plainEpoch(e *epoch.Epoch) api.Epoch {
+// plainEpoch is an epoch with what proves that it followed the one before, unless it is the first.
+func plainEpoch(e *epoch.Epoch, proven *proof.HandOver) api.Epoch {
 	out := api.Epoch{
 		Number: e.Number, Identity: e.ID.String(), Chain: e.Chain.String(), Base: uint64(e.Base), Mode: e.Mode.String(), Quorum: e.Quorum(),
 		Parameters: make(map[string]uint32), Operators: []string{}, Threshold: e.Threshold, HandOver: []api.Signed{},
@@ -116,18 +112,36 @@ func plainEpoch(e *epoch.Epoch) api.Epoch {
 	for _, f := range p.Fields() {
 		out.Parameters[f.Name] = *f.Value
 	}
+	if proven == nil {
+		return out
+	}
+	h := plainHeader(&proven.Header)
+	out.Header = &h
+	out.HandOver = append(plainSigned(proven.Outgoing), plainSigned(proven.Incoming)...)
+	if proven.Forced != nil {
+		out.Recovery = hex.EncodeToString(message.EncodeRecovery(proven.Forced))
+	}
 	return out
 }
 
 // evidence lists the pairs of messages by which members broke their own word.
 func (s *service) evidence(w http.ResponseWriter, _ *http.Request) {
 	out := api.EvidenceList{Evidence: []api.Evidence{}}
+	all, last := s.backend.Epochs(), uint64(0)
 	for _, e := range s.backend.Evidence() {
 		of := e.Broken()
+		if x, ok := all.of(of.Epoch); ok {
+			last = max(last, x.Number)
+		}
 		out.Evidence = append(out.Evidence, api.Evidence{
 			ID: e.ID().String(), Kind: of.Kind.String(), Member: uint32(of.Author),
 			Key: s.backend.Epoch().Member(of.Author).Key.String(), Epoch: of.Epoch.String(), A: plainWord(e.A), B: plainWord(e.B),
 		})
+	}
+	for number := uint64(1); number <= last; number++ {
+		if e, proven, ok := all.numbered(number); ok {
+			out.Epochs = append(out.Epochs, plainEpoch(e, proven))
+		}
 	}
 	plain(w, http.StatusOK, out)
 }

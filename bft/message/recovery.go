@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"errors"
+	"fmt"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/crypto"
@@ -90,6 +91,23 @@ func ReadRecovery(r *Reader) *Recovery {
 	}
 	c.Authority = readApprovals(r)
 	return c
+}
+
+// EncodeRecovery is c's encoding.
+func EncodeRecovery(c *Recovery) []byte {
+	var w Writer
+	c.Encode(&w)
+	return w.Bytes()
+}
+
+// DecodeRecovery reads a whole encoded recovery.
+func DecodeRecovery(raw []byte) (*Recovery, error) {
+	r := NewReader(raw)
+	c := ReadRecovery(r)
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("recovery: %w", err)
+	}
+	return c, nil
 }
 
 func (p *Recover) encode(w *Writer) { encodeAttached(p, w) }

@@ -3,14 +3,22 @@ package host
 import (
 	"io"
 
+	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/store"
 )
 
-// Inspect opens what the log of a stopped member holds of decided slots, for whoever wants to look at it from outside. As
-// at any start, the torn tail of a crash is cut. The member cannot start before the log is closed.
-func Inspect(fs store.FS, dir string, o store.Options) (*Blocks, io.Closer, error) {
+// Inspected is what the log of a stopped member holds of decided slots.
+type Inspected struct {
+	*Blocks
+	Past []bft.Past // the epochs that are over, from the first one on
+	io.Closer
+}
+
+// Inspect opens the log of a stopped member for whoever wants to look at it from outside. As at any start, the torn tail of a crash is
+// cut. The member cannot start before the log is closed.
+func Inspect(fs store.FS, dir string, o store.Options) (*Inspected, error) {
 	w := &Writer{blocks: &store.Blocks{}, bodies: make(map[crypto.Digest]store.Position), epochs: make(map[crypto.Digest]*epoch.Epoch)}
 	b := &boot{w: w}
 	log, _, err := store.Open(fs, dir, o, func(at store.Position, r store.Record, live bool) error {
@@ -21,7 +29,7 @@ func Inspect(fs store.FS, dir string, o store.Options) (*Blocks, io.Closer, erro
 		return nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return &Blocks{log: log, index: w.blocks}, log, nil
+	return &Inspected{&Blocks{log: log, index: w.blocks}, b.history(), log}, nil
 }

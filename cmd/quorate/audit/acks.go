@@ -107,8 +107,8 @@ func (a *auditor) acknowledged() {
 		}
 		furthest = max(furthest, n.Last)
 	}
-	q := quorum(a.epoch.Mode, a.epoch.N())
-	lost := a.acks.last > furthest && unread < q-a.epoch.Faulty()
+	e := a.replay.epoch
+	lost := a.acks.last > furthest && unread < quorum(e.Mode, e.N())-e.Faulty()
 	for i := range a.report.Nodes {
 		n := &a.report.Nodes[i]
 		if n.Missing != nil {

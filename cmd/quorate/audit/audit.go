@@ -20,6 +20,8 @@ import (
 type Chain interface {
 	Last(context.Context) (epoch.Seq, error)                // the newest block, from 1; 0: none
 	Block(context.Context, epoch.Seq) (*proof.Block, error) // may be called by several at once
+	// HandOver is with what the epoch of this number began, from 1.
+	HandOver(context.Context, uint64) (*proof.HandOver, error)
 }
 
 // DamageError says that a node holds something that cannot be what it was: a violation, not a node out of reach.
@@ -59,7 +61,7 @@ func Run(ctx context.Context, g *proof.Genesis, chains []Chain, acks *Acks) (*Re
 	if err != nil {
 		return nil, err
 	}
-	a := &auditor{genesis: g, epoch: g.Epoch(), scheme: crypto.Ed25519(), acks: acks, replay: replay,
+	a := &auditor{genesis: g, first: g.Epoch(), scheme: crypto.Ed25519(), acks: acks, replay: replay,
 		vouched: make(map[crypto.Digest]struct{})}
 	if acks == nil {
 		a.acks = &Acks{}
@@ -82,7 +84,7 @@ func Run(ctx context.Context, g *proof.Genesis, chains []Chain, acks *Acks) (*Re
 
 type auditor struct {
 	genesis *proof.Genesis
-	epoch   *epoch.Epoch
+	first   *epoch.Epoch
 	scheme  crypto.Scheme
 	acks    *Acks
 
@@ -137,7 +139,7 @@ func (a *auditor) walk(ctx context.Context, node int, c Chain) Node {
 			}()
 		}
 	}()
-	head := a.genesis.Header()
+	w := &walk{auditor: a, node: node, chain: c, epoch: a.first, head: a.genesis.Header()}
 	seq := epoch.Seq(0)
 	for one := range pending {
 		seq++
@@ -146,10 +148,76 @@ func (a *auditor) walk(ctx context.Context, node int, c Chain) Node {
 			n.Missing = fmt.Errorf("block %d: %w", seq, got.err)
 			return a.unread(node, n)
 		}
-		a.judge(node, seq, head, got.block)
-		head = got.block.Header
+		if err := w.enter(ctx, seq, got.block.Header.Epoch); err != nil {
+			n.Missing = fmt.Errorf("block %d: %w", seq, err)
+			return a.unread(node, n)
+		}
+		w.judge(seq, got.block)
 	}
 	return n
+}
+
+// walk is how far one node's chain has been checked.
+type walk struct {
+	*auditor
+	node  int
+	chain Chain
+	epoch *epoch.Epoch // that the next block belongs to
+	ends  bool         // the head announces another one
+	head  proof.Header
+}
+
+// enter follows the node's hand-overs from the head to the epoch that the next block is of. If they do not lead there, the block is
+// judged by the epoch that they lead to. The error is that a hand-over could not be read.
+func (w *walk) enter(ctx context.Context, seq epoch.Seq, id crypto.Digest) error {
+	for id != w.epoch.ID {
+		h, err := w.chain.HandOver(ctx, w.epoch.Number+1)
+		if damage := (*DamageError)(nil); err != nil && !errors.As(err, &damage) {
+			return err
+		}
+		var next *epoch.Epoch
+		if err == nil {
+			next, err = w.handedOver(h)
+		}
+		if err != nil {
+			w.violation(w.node, "block %d: epoch %d: %v", seq, w.epoch.Number+1, err)
+			return nil
+		}
+		w.epoch, w.ends = next, false
+	}
+	if w.ends {
+		w.violation(w.node, "block %d: is of epoch %s, which block %d has ended", seq, w.epoch.ID.Short(), w.head.Seq)
+	}
+	return nil
+}
+
+// handedOver is what follows the walk's epoch at its head.
+func (w *walk) handedOver(h *proof.HandOver) (*epoch.Epoch, error) {
+	next, err := h.Verify(w.epoch, w.scheme)
+	if err != nil {
+		return nil, err
+	}
+	outgoing, incoming := quorum(w.epoch.Mode, w.epoch.N()), quorum(next.Mode, next.N())
+	switch {
+	case h.Header != w.head:
+		return nil, fmt.Errorf("hand-over: at header %d (%s), but the block before is %d (%s)",
+			h.Header.Seq, h.Header.Digest().Short(), w.head.Seq, w.head.Digest().Short())
+	case h.Forced == nil && len(h.Outgoing) < outgoing || len(h.Incoming) < incoming:
+		return nil, fmt.Errorf("hand-over: %d and %d votes, want %d and %d", len(h.Outgoing), len(h.Incoming), outgoing, incoming)
+	}
+	return next, nil
+}
+
+// announced is what a block must announce: nothing, unless it has a change that may end the epoch there.
+func (w *walk) announced(seq epoch.Seq, b *message.Batch) crypto.Digest {
+	if b.Change == nil {
+		return crypto.Digest{}
+	}
+	next, err := proof.Next(w.epoch, b.Change, seq, w.scheme)
+	if err != nil {
+		return crypto.Digest{} // void
+	}
+	return message.ConfigurationDigest(next)
 }
 
 // unread notes a node that could not be read to its end. Damage is a violation; the rest is not known.
@@ -160,32 +228,35 @@ func (a *auditor) unread(node int, n Node) Node {
 	return n
 }
 
-// judge checks one block behind the header of the one before.
-func (a *auditor) judge(node int, seq epoch.Seq, before proof.Header, b *proof.Block) {
-	h := b.Header
+// judge checks one block behind the head.
+func (w *walk) judge(seq epoch.Seq, b *proof.Block) {
+	node, h, before, next := w.node, b.Header, w.head, w.announced(seq, b.Batch)
+	w.head, w.ends = h, !next.IsZero()
 	switch {
 	case h.Seq != seq:
-		a.violation(node, "block %d: its header says %d", seq, h.Seq)
-	case h.Epoch != a.epoch.ID:
-		a.violation(node, "block %d: is of epoch %s, want %s", seq, h.Epoch.Short(), a.epoch.ID.Short())
+		w.violation(node, "block %d: its header says %d", seq, h.Seq)
+	case h.Epoch != w.epoch.ID:
+		w.violation(node, "block %d: is of epoch %s, want %s", seq, h.Epoch.Short(), w.epoch.ID.Short())
 	case h.Parent != before.Digest():
-		a.violation(node, "block %d: its parent is %s, but the block before is %s", seq, h.Parent.Short(), before.Digest().Short())
+		w.violation(node, "block %d: its parent is %s, but the block before is %s", seq, h.Parent.Short(), before.Digest().Short())
 	case h.Time < before.Time:
-		a.violation(node, "block %d: its time is before that of the block before", seq)
+		w.violation(node, "block %d: its time is before that of the block before", seq)
 	case h.Batch != b.Batch.Digest():
-		a.violation(node, "block %d: its header names batch %s, but it holds %s", seq, h.Batch.Short(), b.Batch.Digest().Short())
+		w.violation(node, "block %d: its header names batch %s, but it holds %s", seq, h.Batch.Short(), b.Batch.Digest().Short())
+	case h.NextEpoch != next:
+		w.violation(node, "block %d: it announces epoch %s, want %s", seq, h.NextEpoch.Short(), next.Short())
 	}
-	if err := a.certified(b); err != nil {
-		a.violation(node, "block %d: certificate: %v", seq, err)
+	if err := w.certified(b); err != nil {
+		w.violation(node, "block %d: certificate: %v", seq, err)
 	}
-	a.signed(node, b)
+	w.signed(node, b)
 
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err := a.replay.take(b); err != nil {
-		a.violationLocked(node, err.Error())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.replay.take(b, w.epoch); err != nil {
+		w.violationLocked(node, err.Error())
 	}
-	a.sight(node, b)
+	w.sight(node, b)
 }
 
 // quorum is how many members it takes for any two such groups to share a correct one: more than (n+f)/2 of n members, of
@@ -203,28 +274,28 @@ func quorum(mode epoch.Mode, n int) int {
 }
 
 // deciding is what a member's word stands for if it is one that decides: a commit, or in crash mode an acceptance.
-func (a *auditor) deciding(b message.Body) (v message.Vote, ok bool) {
+func (w *walk) deciding(b message.Body) (v message.Vote, ok bool) {
 	switch b := b.(type) {
 	case *message.Commit:
-		return b.Vote, a.epoch.Mode == epoch.Byzantine
+		return b.Vote, w.epoch.Mode == epoch.Byzantine
 	case *message.PaxosAccepted:
-		return b.Vote, a.epoch.Mode == epoch.Crash
+		return b.Vote, w.epoch.Mode == epoch.Crash
 	default:
 		return v, false
 	}
 }
 
 // certified says why the certificate is no quorum's word for the block.
-func (a *auditor) certified(b *proof.Block) error {
+func (w *walk) certified(b *proof.Block) error {
 	want := message.Vote{View: b.View, Seq: b.Header.Seq, Digest: b.Header.Batch}
 	var claims []crypto.Claim
 	members := make(map[epoch.ReplicaID]bool)
 	for _, v := range b.Certificate {
-		vote, ok := a.deciding(v.Body)
+		vote, ok := w.deciding(v.Body)
 		switch {
-		case v.Chain != a.epoch.Chain || v.Epoch != a.epoch.ID || v.Mode != a.epoch.Mode:
+		case v.Chain != w.epoch.Chain || v.Epoch != w.epoch.ID || v.Mode != w.epoch.Mode:
 			return errors.New("a vote of another chain or epoch")
-		case !a.epoch.Has(v.Author):
+		case !w.epoch.Has(v.Author):
 			return fmt.Errorf("a vote of %d, who is no member", v.Author)
 		case members[v.Author]:
 			return fmt.Errorf("two votes of %d", v.Author)
@@ -234,12 +305,12 @@ func (a *auditor) certified(b *proof.Block) error {
 			return fmt.Errorf("the vote of %d is for something else", v.Author)
 		}
 		members[v.Author] = true
-		claims = append(claims, v.Claim(a.epoch))
+		claims = append(claims, v.Claim(w.epoch))
 	}
-	if least := quorum(a.epoch.Mode, a.epoch.N()); len(members) < least {
+	if least := quorum(w.epoch.Mode, w.epoch.N()); len(members) < least {
 		return fmt.Errorf("%d members, want %d", len(members), least)
 	}
-	for i, holds := range a.scheme.VerifyBatch(claims) {
+	for i, holds := range w.scheme.VerifyBatch(claims) {
 		if !holds {
 			return fmt.Errorf("the signature of %d does not hold", b.Certificate[i].Author)
 		}
@@ -266,7 +337,7 @@ func (a *auditor) signed(node int, b *proof.Block) {
 		switch {
 		case !holds[i]:
 			a.violationLocked(node, fmt.Sprintf("block %d: the signature of transaction %s does not hold", b.Header.Seq, q.ID()))
-		case q.Chain != a.epoch.Chain:
+		case q.Chain != a.first.Chain:
 			a.violationLocked(node, fmt.Sprintf("block %d: transaction %s is for chain %s", b.Header.Seq, q.ID(), q.Chain.Short()))
 		default:
 			a.vouched[q.Body()] = struct{}{}

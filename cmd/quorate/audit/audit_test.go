@@ -25,25 +25,29 @@ type world struct {
 	client  crypto.PrivateKey
 	scheme  crypto.Scheme
 	state   *statemachine.Replicated
+	epoch   *epoch.Epoch
 	head    proof.Header
 	blocks  []*proof.Block
+	overs   []*proof.HandOver
 	acks    []string
 	nonce   uint64
 }
 
 func newWorld(t *testing.T, n int) *world {
 	w := &world{t: t, scheme: crypto.Ed25519(), client: crypto.NewPrivateKey([32]byte{99})}
-	w.genesis = &proof.Genesis{Chain: "test", Configuration: epoch.Configuration{Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters()}}
+	w.genesis = &proof.Genesis{Chain: "test", Configuration: epoch.Configuration{Mode: epoch.Byzantine, Parameters: epoch.DefaultParameters(),
+		Operators: []crypto.PublicKey{operator.Public()}, Threshold: 1}}
 	for i := 1; i <= n; i++ {
 		key := crypto.NewPrivateKey([32]byte{byte(i)})
 		w.keys = append(w.keys, key)
-		w.genesis.Members = append(w.genesis.Members, epoch.Member{Name: fmt.Sprint(i), Key: key.Public(), Incarnation: epoch.Incarnation{1}})
+		w.genesis.Members = append(w.genesis.Members, epoch.Member{Name: fmt.Sprint(i), Key: key.Public(), Incarnation: epoch.Incarnation{1},
+			PeerID: fmt.Sprint("peer", i), Address: fmt.Sprint("address", i), API: fmt.Sprint("api", i)})
 	}
 	state, err := statemachine.Open(statemachine.NewMemory(), kv.Machine{}, host.Limits(w.genesis.Parameters))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.state, w.head = state, w.genesis.Header()
+	w.state, w.head, w.epoch = state, w.genesis.Header(), w.genesis.Epoch()
 	return w
 }
 
@@ -55,10 +59,15 @@ func (w *world) put(key, value string) *message.Request {
 // block appends a block that a quorum has committed, and acknowledges its puts.
 func (w *world) block(requests ...*message.Request) *proof.Block {
 	w.t.Helper()
-	b := message.NewBatch(int64(len(w.blocks)), requests)
+	return w.append(message.NewBatch(int64(len(w.blocks)), requests), crypto.Digest{})
+}
+
+// append has a batch decided, of which the header announces next.
+func (w *world) append(b *message.Batch, next crypto.Digest) *proof.Block {
+	w.t.Helper()
 	seq := w.head.Seq + 1
 	batch := statemachine.Batch{Seq: uint64(seq), Time: b.Time, Digest: b.Digest()}
-	for _, q := range requests {
+	for _, q := range b.Requests {
 		batch.Transactions = append(batch.Transactions, statemachine.Transaction{ID: q.ID(), Sender: q.Sender, Nonce: q.Nonce, Last: q.Last, Operation: q.Operation})
 		if o, err := kv.Decode(q.Operation); err == nil {
 			w.acks = append(w.acks, fmt.Sprintf("%s %s %d %d 17 %s %s", q.ID(), q.Sender, q.Nonce, seq, o.Key, o.Value))
@@ -68,7 +77,7 @@ func (w *world) block(requests ...*message.Request) *proof.Block {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.head = proof.Header{Epoch: w.genesis.Digest(), Seq: seq, Parent: w.head.Digest(), Batch: b.Digest(),
+	w.head = proof.Header{Epoch: w.epoch.ID, NextEpoch: next, Seq: seq, Parent: w.head.Digest(), Batch: b.Digest(),
 		Results: done.Mark.Results, State: done.Mark.State, Time: b.Time}
 	made := &proof.Block{Decision: proof.Decision{Header: w.head}, Batch: b}
 	made.Certificate = w.commits(made, 1, 2, 3)
@@ -79,9 +88,67 @@ func (w *world) block(requests ...*message.Request) *proof.Block {
 func (w *world) commits(b *proof.Block, members ...epoch.ReplicaID) (votes []*message.Signed) {
 	vote := message.Vote{View: b.View, Seq: b.Header.Seq, Digest: b.Header.Batch}
 	for _, id := range members {
-		votes = append(votes, message.Sign(w.scheme, w.keys[id-1], w.genesis.Epoch(), id, &message.Commit{Vote: vote}))
+		var said message.Body = &message.Commit{Vote: vote}
+		if w.epoch.Mode == epoch.Crash {
+			said = &message.PaxosAccepted{Vote: vote}
+		}
+		votes = append(votes, message.Sign(w.scheme, w.keys[id-1], w.epoch, id, said))
 	}
 	return votes
+}
+
+var operator = crypto.NewPrivateKey([32]byte{88})
+
+// change is one that may end the epoch at the next slot.
+func (w *world) change(edit func(*epoch.Configuration)) *message.Change {
+	c := &message.Change{Chain: w.epoch.Chain, Of: w.epoch.ID, Next: w.epoch.Configuration, Last: 1000}
+	c.Next.Members = slices.Clone(w.epoch.Members)
+	edit(&c.Next)
+	c.Approve(w.scheme, operator)
+	for id := epoch.ReplicaID(1); id <= 3; id++ {
+		ready := &message.Ready{Change: c.ID(), Incarnation: c.Next.Members[id-1].Incarnation, Seq: w.head.Seq}
+		c.Readiness = append(c.Readiness, message.Sign(w.scheme, w.keys[id-1], w.epoch, id, ready))
+	}
+	return c
+}
+
+// end appends a block that ends the epoch, and begins the next one.
+func (w *world) end(edit func(*epoch.Configuration)) *proof.Block {
+	w.t.Helper()
+	c := w.change(edit)
+	b := w.append(message.NewChangeBatch(int64(len(w.blocks)), c), message.ConfigurationDigest(&c.Next))
+	next := proof.Announced(w.epoch, &w.head, &c.Next)
+	w.handOver(next, &proof.HandOver{Outgoing: w.attest(w.epoch)})
+	return b
+}
+
+// handOver completes a hand-over at the head, and begins the next epoch.
+func (w *world) handOver(next *epoch.Epoch, h *proof.HandOver) {
+	h.Header, h.Next, h.Incoming = w.head, next.Configuration, w.attest(next)
+	w.overs, w.epoch = append(w.overs, h), next
+}
+
+func (w *world) attest(e *epoch.Epoch) (votes []*message.Signed) {
+	for id := epoch.ReplicaID(1); id <= 3; id++ {
+		votes = append(votes, message.Sign(w.scheme, w.keys[id-1], e, id, &message.Attestation{Seq: w.head.Seq, Header: w.head.Digest()}))
+	}
+	return votes
+}
+
+// chain is what a node holds of all this.
+func (w *world) chain() node { return node{slices.Clone(w.blocks), slices.Clone(w.overs)} }
+
+// node is a chain of several epochs.
+type node struct {
+	held
+	overs []*proof.HandOver
+}
+
+func (n node) HandOver(_ context.Context, number uint64) (*proof.HandOver, error) {
+	if number > uint64(len(n.overs)) {
+		return n.held.HandOver(context.Background(), number)
+	}
+	return n.overs[number-1], nil
 }
 
 type held []*proof.Block
@@ -92,6 +159,10 @@ func (h held) Block(_ context.Context, seq epoch.Seq) (*proof.Block, error) {
 		return nil, &DamageError{errors.New("checksum does not match")}
 	}
 	return h[seq-1], nil
+}
+
+func (h held) HandOver(_ context.Context, number uint64) (*proof.HandOver, error) {
+	return nil, &DamageError{fmt.Errorf("epoch %d is not there", number)}
 }
 
 func (w *world) run(acks []string, chains ...Chain) *Report {

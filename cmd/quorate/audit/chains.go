@@ -10,12 +10,14 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/quorate/quorate/api"
 	v1 "github.com/quorate/quorate/api/quorate/v1"
 	"github.com/quorate/quorate/api/quorate/v1/quoratev1connect"
 	"github.com/quorate/quorate/api/reason"
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/proof"
+	"github.com/quorate/quorate/client"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/node/host"
 	"github.com/quorate/quorate/store"
@@ -61,9 +63,18 @@ func (r *Remote) Last(ctx context.Context) (epoch.Seq, error) {
 const answerTime = 15 * time.Second
 
 func (r *Remote) executed(ctx context.Context) (epoch.Seq, error) {
+	var s struct {
+		Seq uint64 `json:"seq,string"`
+	}
+	_, err := r.plain(ctx, "/status", &s)
+	return epoch.Seq(s.Seq), err
+}
+
+// plain reads the answer to a plain GET, and its status.
+func (r *Remote) plain(ctx context.Context, path string, into any) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+"/status", nil)
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+path, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -72,13 +83,29 @@ func (r *Remote) executed(ctx context.Context) (epoch.Seq, error) {
 		return 0, err
 	}
 	defer answer.Body.Close()
-	var s struct {
-		Seq uint64 `json:"seq,string"`
+	if err := json.NewDecoder(answer.Body).Decode(into); err != nil {
+		return 0, fmt.Errorf("%s%s: %w", r.url, path, err)
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&s); err != nil {
-		return 0, fmt.Errorf("%s/status: %w", r.url, err)
+	return answer.StatusCode, nil
+}
+
+// HandOver asks for an epoch. That a node does not know one in which it has executed a block is damage, and so is what is no hand-over.
+func (r *Remote) HandOver(ctx context.Context, number uint64) (*proof.HandOver, error) {
+	var e api.Epoch
+	status, err := r.plain(ctx, fmt.Sprintf("/epoch/%d", number), &e)
+	switch {
+	case err != nil:
+		return nil, err
+	case status == http.StatusNotFound:
+		return nil, &DamageError{fmt.Errorf("epoch %d is not there", number)}
+	case status != http.StatusOK:
+		return nil, fmt.Errorf("%s/epoch/%d: status %d", r.url, number, status)
 	}
-	return epoch.Seq(s.Seq), nil
+	h, err := client.ReadHandOver(&e)
+	if err != nil {
+		return nil, &DamageError{err}
+	}
+	return h, nil
 }
 
 // Block asks for a block. What is no block is damage.
@@ -115,6 +142,16 @@ func blockOf(m *v1.GetBlockResponse) (*proof.Block, error) {
 		requests = append(requests, q)
 	}
 	b.Batch = message.NewBatch(m.BatchTime, requests)
+	if len(m.Change) > 0 {
+		if len(requests) > 0 {
+			return nil, errors.New("a change beside transactions")
+		}
+		c, err := message.DecodeChange(m.Change)
+		if err != nil {
+			return nil, err
+		}
+		b.Batch = message.NewChangeBatch(m.BatchTime, c)
+	}
 	for _, s := range m.Certificate {
 		if len(s.Signature) != crypto.SignatureSize {
 			return nil, errors.New("certificate: a signature of another length")
@@ -133,32 +170,29 @@ func blockOf(m *v1.GetBlockResponse) (*proof.Block, error) {
 }
 
 // Stopped is the chain in the folder of a node that does not run. Its node cannot start before Close.
-type Stopped struct {
-	blocks *host.Blocks
-	close  func() error
-}
+type Stopped struct{ log *host.Inspected }
 
 // OpenStopped opens the log of a stopped node. Damage is a *DamageError.
 func OpenStopped(dir string) (*Stopped, error) {
-	blocks, closer, err := host.Inspect(store.System(), dir, store.Options{})
+	log, err := host.Inspect(store.System(), dir, store.Options{})
 	if damage := (*store.DamageError)(nil); errors.As(err, &damage) {
 		return nil, &DamageError{err}
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &Stopped{blocks, closer.Close}, nil
+	return &Stopped{log}, nil
 }
 
 // Close lets the node start again.
-func (s *Stopped) Close() error { return s.close() }
+func (s *Stopped) Close() error { return s.log.Close() }
 
 // Last is the newest block in the log.
-func (s *Stopped) Last(context.Context) (epoch.Seq, error) { return s.blocks.Last(), nil }
+func (s *Stopped) Last(context.Context) (epoch.Seq, error) { return s.log.Last(), nil }
 
 // Block reads a block. A block that cannot be read is damage.
 func (s *Stopped) Block(_ context.Context, seq epoch.Seq) (*proof.Block, error) {
-	b, ok, err := s.blocks.Block(seq)
+	b, ok, err := s.log.Block(seq)
 	switch {
 	case err != nil:
 		return nil, &DamageError{err}
@@ -168,11 +202,22 @@ func (s *Stopped) Block(_ context.Context, seq epoch.Seq) (*proof.Block, error) 
 	return b, nil
 }
 
+// HandOver is as the log has it, which must have one for each epoch in which it has a block.
+func (s *Stopped) HandOver(_ context.Context, number uint64) (*proof.HandOver, error) {
+	if number < 1 || number > uint64(len(s.log.Past)) {
+		return nil, &DamageError{fmt.Errorf("epoch %d is not there", number)}
+	}
+	return s.log.Past[number-1].HandOver, nil
+}
+
 // Missing is a chain that is out of reach.
 type Missing struct{ Err error }
 
 // Last says why.
 func (m Missing) Last(context.Context) (epoch.Seq, error) { return 0, m.Err }
+
+// HandOver says why.
+func (m Missing) HandOver(context.Context, uint64) (*proof.HandOver, error) { return nil, m.Err }
 
 // Block says why.
 func (m Missing) Block(context.Context, epoch.Seq) (*proof.Block, error) { return nil, m.Err }

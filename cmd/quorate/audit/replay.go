@@ -14,7 +14,9 @@ import (
 // replay executes the chain once more, on the first node's word that comes, and holds every node's headers against it.
 type replay struct {
 	state        *statemachine.Replicated
-	headers      []crypto.Digest // of the blocks from 1, as the first node has them
+	headers      []proof.Header    // of the blocks from 1, as the first node has them
+	epoch        *epoch.Epoch      // of the last of them
+	limits       *epoch.Parameters // that the machine keeps within
 	transactions int
 	executed     map[crypto.Digest]epoch.Seq // where each was applied or failed
 	nonces       map[nonce]crypto.Digest
@@ -31,7 +33,8 @@ func newReplay(g *proof.Genesis) (*replay, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &replay{state: state, executed: make(map[crypto.Digest]epoch.Seq), nonces: make(map[nonce]crypto.Digest)}, nil
+	first := g.Epoch()
+	return &replay{state: state, epoch: first, limits: &first.Parameters, executed: make(map[crypto.Digest]epoch.Seq), nonces: make(map[nonce]crypto.Digest)}, nil
 }
 
 func (r *replay) last() epoch.Seq { return epoch.Seq(len(r.headers)) }
@@ -39,19 +42,29 @@ func (r *replay) last() epoch.Seq { return epoch.Seq(len(r.headers)) }
 // commitEvery is after how many blocks the machine lets go of what a crash would lose, which here nobody fears.
 const commitEvery = 64
 
-// take compares a node's block with that of the first node to have it, or executes it.
-func (r *replay) take(b *proof.Block) error {
-	seq, digest := b.Header.Seq, b.Header.Digest()
+// take compares a node's block, which is of the epoch e, with that of the first node to have it, or executes it.
+func (r *replay) take(b *proof.Block, e *epoch.Epoch) error {
+	seq := b.Header.Seq
 	switch {
 	case seq >= 1 && seq <= r.last():
-		if r.headers[seq-1] != digest {
-			return fmt.Errorf("block %d: agreement: its header is %s, another node's is %s", seq, digest.Short(), r.headers[seq-1].Short())
+		switch other := r.headers[seq-1]; {
+		case b.Header.Epoch != other.Epoch:
+			return fmt.Errorf("block %d: agreement: it is of epoch %s, another node's is of %s", seq, b.Header.Epoch.Short(), other.Epoch.Short())
+		case b.Header != other:
+			return fmt.Errorf("block %d: agreement: its header is %s, another node's is %s", seq, b.Header.Digest().Short(), other.Digest().Short())
 		}
 		return nil
 	case r.broken || seq != r.last()+1:
 		return nil // has been told
 	}
-	r.headers = append(r.headers, digest)
+	r.headers, r.epoch = append(r.headers, b.Header), e
+	if *r.limits != e.Parameters {
+		if err := r.state.SetLimits(host.Limits(e.Parameters)); err != nil {
+			r.broken = true
+			return fmt.Errorf("block %d: cannot be executed: %w", seq, err)
+		}
+		r.limits = &e.Parameters
+	}
 	batch := statemachine.Batch{Seq: uint64(seq), Time: b.Header.Time, Digest: b.Batch.Digest()}
 	for _, q := range b.Batch.Requests {
 		batch.Transactions = append(batch.Transactions, statemachine.Transaction{
