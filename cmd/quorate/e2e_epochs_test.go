@@ -236,12 +236,7 @@ func TestEndToEndRenewal(t *testing.T) {
 			e.must(os.RemoveAll(n.Home(3).Data()))
 			begun := time.Now()
 			e.run("testnet", "start", "3")
-			e.observes(n.URL(3))
-			if said := e.binding(n.URL(3)); len(said) > 0 {
-				if s, err := e.status(n, 3); err != nil || s.Epoch == 0 {
-					t.Errorf("node3 has forgotten, and has said: %v", said)
-				}
-			}
+			e.observesInSilence(n, 3)
 			e.together(n, 1, n.All()...)
 			t.Logf("renewed %.1f s after it was started without its disk", time.Since(begun).Seconds())
 			l.end("acknowledged")
@@ -313,5 +308,76 @@ func TestEndToEndLostQuorum(t *testing.T) {
 		}
 	}
 	e.run("receipt", "verify", receipt)
+	t.Log(e.run("audit", "--acks", l.acks))
+}
+
+// In crash mode a second process speaks for node 4. When somebody has heard both, all stop, and know of whom that is; operators end the epoch
+// by force, the prefix stays what it is, and byzantine mode, which bears one liar of four, goes on.
+//
+// case J7; an acknowledgement after the evidence, or evidence against anybody honest, turns it red.
+func TestEndToEndTwinInCrashMode(t *testing.T) {
+	e := newBuilt(t)
+	s := newIslands(e, 4, 5, "--mode", "crash")
+	const hosts = 5
+	n := s.network
+	l := e.load("acks", "45s")
+	l.until(500)
+	s.on(hosts, "testnet", "twin", "4", "--host", s.address(hosts))
+	holders := func() (all []int) {
+		for _, i := range n.All() {
+			if slices.Contains(e.accused(n, i), 4) {
+				all = append(all, i)
+			}
+		}
+		return all
+	}
+	sides := []map[int]bool{{1: true, 5: true}, {2: true, 4: true}, {3: true, 5: true}, {1: true, 4: true}, {2: true, 5: true}}
+	begun := time.Now()
+	for round := 0; len(holders()) == 0; round++ {
+		if time.Since(begun) > 30*time.Second {
+			t.Fatal("no evidence against member 4 after 30 seconds")
+		}
+		side := sides[round%len(sides)]
+		s.part(hosts, func(a, b int) bool { return side[a] != side[b] })
+		time.Sleep(1200 * time.Millisecond)
+		s.heal(hosts)
+		time.Sleep(800 * time.Millisecond)
+	}
+	s.heal(hosts)
+	found := time.Now()
+	for len(holders()) < n.N() {
+		if time.Since(found) > 5*time.Second {
+			t.Fatalf("only %v hold evidence against member 4", holders())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Logf("evidence after %.1f s; all hold it %.2f s later", found.Sub(begun).Seconds(), time.Since(found).Seconds())
+	stopped := l.lines()
+	time.Sleep(2 * time.Second)
+	if more := l.lines(); more > stopped {
+		t.Errorf("%d acknowledgements after all held evidence", more-stopped)
+	}
+	var head uint64
+	for _, i := range n.All() {
+		if got := e.accused(n, i); !slices.Equal(got, []int{4}) {
+			t.Errorf("node %d accuses %v", i, got)
+		}
+		st, err := e.status(n, i)
+		e.must(err)
+		head = max(head, st.Seq)
+	}
+	t.Log(e.run("recover", "--timeout", "60s"))
+	e.together(n, 1, 1, 2, 3)
+	if all := e.oneModePerSlot(n); all[1].Mode != "byzantine" || all[1].Base < head {
+		t.Errorf("epoch 1 is %s, from slot %d on; the newest was %d", all[1].Mode, all[1].Base, head)
+	}
+	prefix := e.headers(n, 1, head)
+	for _, i := range []int{2, 3} {
+		if !slices.Equal(e.headers(n, i, head), prefix) {
+			t.Errorf("node%d has another prefix", i)
+		}
+	}
+	e.run("tx", "put", "a", "b")
+	l.end("acknowledged")
 	t.Log(e.run("audit", "--acks", l.acks))
 }

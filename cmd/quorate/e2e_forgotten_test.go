@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quorate/quorate/testnet/local"
 )
 
 // A member whose data folder is gone, or is an older copy of itself, has forgotten what it promised. What it would sign
@@ -28,8 +30,8 @@ var mishaps = map[string]func(data, earlier string) error{
 	},
 }
 
-// Backups that have lost their data, or found an old copy of it, follow and do not vote; they say so; the others go on,
-// and nothing is lost. // case F2 F3
+// Backups that have lost their data, or found an old copy of it, follow and do not vote; they say so; the others go on, and
+// nothing is lost. Each votes again in an epoch that names its new log. // case F2 F3
 // Red if start makes a log that the genesis names, if a log does not know that it is a copy, or if an observer signs.
 func TestEndToEndWhoHasForgottenFollows(t *testing.T) {
 	const wiped, copied = "wiped", "restored from an earlier copy"
@@ -64,7 +66,7 @@ func TestEndToEndWhoHasForgottenFollows(t *testing.T) {
 			}
 			before := l.lines()
 			for i := range c.befallen {
-				e.observes(n.URL(i))
+				e.observesInSilence(n, i)
 			}
 			l.until(before + 1000)
 
@@ -73,13 +75,19 @@ func TestEndToEndWhoHasForgottenFollows(t *testing.T) {
 			}
 			// The audit waits until each node is at what was acknowledged, also those that follow.
 			t.Log(e.run("audit", "--acks", l.acks))
-			for i := range c.befallen {
-				e.observes(n.URL(i))
-				if said := e.binding(n.URL(i)); len(said) > 0 {
-					t.Errorf("node%d has forgotten, and has said: %v", i, said)
-				}
-			}
+			e.together(n, uint64(len(c.befallen)), n.All()...) // each is renewed, one after the other
+			e.oneModePerSlot(n)
 		})
+	}
+}
+
+// observesInSilence waits until a node observes, and fails the test if it says anything that binds before an epoch names its new log.
+func (e *endToEnd) observesInSilence(n *local.Network, i int) {
+	e.t.Helper()
+	e.observes(n.URL(i))
+	said := e.binding(n.URL(i))
+	if s, err := e.status(n, i); len(said) > 0 && (err != nil || s.Role == "observer") {
+		e.t.Errorf("node%d has forgotten, and has said: %v, %v", i, said, err)
 	}
 }
 
@@ -119,7 +127,7 @@ func (e *endToEnd) binding(url string) (said []string) {
 		}
 		counted++
 		switch m[1] {
-		case "status", "want", "have", "bundle", "fetch", "bodies":
+		case "status", "want", "have", "bundle", "fetch", "bodies", "evidence", "propose", "ready", "recover":
 		default:
 			if m[2] != "0" {
 				said = append(said, m[1]+" "+m[2])

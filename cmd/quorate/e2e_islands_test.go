@@ -23,7 +23,7 @@ type islands struct {
 }
 
 // newIslands has a network that runs, and hosts for more processes than it has nodes.
-func newIslands(e *endToEnd, nodes, hosts int) *islands {
+func newIslands(e *endToEnd, nodes, hosts int, flags ...string) *islands {
 	if os.Geteuid() != 0 {
 		e.t.Skip("needs root, to make network namespaces: no partition of real processes was tested")
 	}
@@ -55,7 +55,7 @@ func newIslands(e *endToEnd, nodes, hosts int) *islands {
 	for i := 1; i <= nodes; i++ {
 		addresses = append(addresses, s.address(i))
 	}
-	e.run("testnet", "init", "--nodes", strconv.Itoa(nodes), "--hosts", strings.Join(addresses, ","))
+	e.run(append([]string{"testnet", "init", "--nodes", strconv.Itoa(nodes), "--hosts", strings.Join(addresses, ",")}, flags...)...)
 	s.network = e.testnet()
 	for i := 1; i <= nodes; i++ {
 		s.on(i, "testnet", "start", strconv.Itoa(i))
