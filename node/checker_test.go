@@ -215,7 +215,7 @@ func TestIndependentCheckerSeesEveryChange(t *testing.T) {
 	for range 2 {
 		wg.Go(func() {
 			for field := range work {
-				lying := httptest.NewServer(tampering(t, w, seq, field))
+				lying := httptest.NewServer(tampering(t, w, "/block/"+seq, field))
 				code, said := checker(t, "--genesis", genesis, lying.URL)
 				lying.Close()
 				if code != 6 || !strings.Contains(said, "expected") {
@@ -296,9 +296,9 @@ func fetched(t *testing.T, url string) map[string]any {
 }
 
 // tampering passes node 1's answers on, but for one field of one block.
-func tampering(t *testing.T, w *network, seq, field string) http.HandlerFunc {
+func tampering(t *testing.T, w *network, path, field string) http.HandlerFunc {
 	return func(out http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/block/"+seq {
+		if r.URL.Path != path {
 			answer, err := http.Get(url(w, 1) + r.URL.Path)
 			if err != nil {
 				t.Error(err)

@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/bft/ordering"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/statemachine"
@@ -48,6 +51,8 @@ func TestVectors(t *testing.T) {
 		"results.json":      resultVectors(t),
 		"state.json":        stateVectors(),
 		"genesis.json":      genesisVectors(),
+		"epochs.json":       epochVectors(t),
+		"changes.json":      changeVectors(t),
 		"receipts.json":     receiptVectors(t),
 		"operations.json":   operationVectors(),
 		"execution.json":    executionVectors(t),
@@ -138,7 +143,7 @@ func messageVectors(t *testing.T) (vectors []vector) {
 	sayCrash := func(author epoch.ReplicaID, body message.Body) *message.Signed {
 		return message.Sign(crypto.Ed25519(), keys[author], crash, author, body)
 	}
-	b := testBatch()
+	b, changes := testBatch(), message.NewChangeBatch(1_700_000_000_123, testChange(e))
 	vote := message.Vote{View: 3, Seq: 7, Digest: b.Digest()}
 	input := in{"view": "3", "seq": "7", "batch_digest": b.Digest().String()}
 	var w message.Writer
@@ -200,6 +205,14 @@ func messageVectors(t *testing.T) (vectors []vector) {
 		{&message.PaxosLearn{Vote: vote, Accepted: []*message.Signed{sayCrash(1, &message.PaxosAccepted{Vote: vote}), sayCrash(3, &message.PaxosAccepted{Vote: vote})}},
 			in{"view": "3", "seq": "7", "batch_digest": b.Digest().String(),
 				"votes": signedPairs([]*message.Signed{sayCrash(1, &message.PaxosAccepted{Vote: vote}), sayCrash(3, &message.PaxosAccepted{Vote: vote})})}},
+		{&message.PrePrepare{Vote: message.Vote{View: 3, Seq: 7, Digest: changes.Digest()}, Batch: changes}, in{"view": "3", "seq": "7",
+			"batch_digest": changes.Digest().String(), "time": num(changes.Time), "change": hexed(message.EncodeChange(changes.Change))}},
+		{&message.Bodies{Seq: 7, Batch: changes.Digest(), Time: changes.Time, Change: changes.Change}, in{"seq": "7",
+			"batch_digest": changes.Digest().String(), "time": num(changes.Time), "change": hexed(message.EncodeChange(changes.Change))}},
+		{&message.Propose{Change: changes.Change.With(nil)}, in{"change": hexed(message.EncodeChange(changes.Change.With(nil)))}},
+		{&message.Ready{Change: changes.Change.ID(), Incarnation: epoch.Incarnation{2}, Seq: 6, Header: h.Digest()}, in{
+			"change": changes.Change.ID().String(), "incarnation": epoch.Incarnation{2}.String(), "seq": "6", "header_digest": h.Digest().String()}},
+		{&message.Recover{Recovery: testRecovery(e, h)}, in{"recovery": hexed(message.EncodeRecovery(testRecovery(e, h)))}},
 	} {
 		e := e
 		if c.body.Kind().CheckMode(e.Mode) != nil {
@@ -221,6 +234,10 @@ func messageVectors(t *testing.T) (vectors []vector) {
 			name += ", by names"
 		} else if ok && p.Batch == nil {
 			name += ", settled"
+		} else if ok && p.Batch.Change != nil {
+			name += ", of a change"
+		} else if v, ok := c.body.(*message.Bodies); ok && v.Change != nil {
+			name += ", of a change"
 		} else if v, ok := c.body.(*message.Evidence); ok && v == concealed {
 			name += ", concealed"
 		}
@@ -337,9 +354,114 @@ func genesisVectors() []vector {
 		Bytes: map[string]string{"digest": g.Digest().String(), "epoch": hexed(w.Bytes())}}}
 }
 
+// testChange takes the epoch to crash mode; the first three members are ready for it at the genesis.
+func testChange(e *epoch.Epoch) *message.Change {
+	c := &message.Change{Chain: e.Chain, Of: e.ID, Next: e.Configuration, Last: 1000}
+	c.Next.Mode = epoch.Crash
+	c.Approve(crypto.Ed25519(), keys[39])
+	start := genesis(4).Header()
+	for id := epoch.ReplicaID(1); id <= 3; id++ {
+		c.Readiness = append(c.Readiness, message.Sign(crypto.Ed25519(), keys[id], e, id,
+			&message.Ready{Change: c.ID(), Incarnation: c.Next.Members[id-1].Incarnation, Header: start.Digest()}))
+	}
+	return c
+}
+
+func testRecovery(e *epoch.Epoch, h proof.Header) *message.Recovery {
+	c := &message.Recovery{Chain: e.Chain, Of: e.ID, Next: e.Configuration, Seq: h.Seq, Header: h.Digest(), Evidence: []crypto.Digest{{1}, {2}}}
+	c.Approve(crypto.Ed25519(), keys[39])
+	return c
+}
+
+func configurationInput(c *epoch.Configuration) in {
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // of text and numbers only
+	}
+	out := in{}
+	if err := json.Unmarshal(text, &out); err != nil {
+		panic(err)
+	}
+	return out
+}
+
+func approvals(list []message.Approval) (all []in) {
+	for _, a := range list {
+		all = append(all, in{"key": a.Key.String(), "signature": a.Signature.String()})
+	}
+	return all
+}
+
+func epochVectors(t *testing.T) []vector {
+	e := genesis(4).Epoch()
+	change := testChange(e)
+	next, err := proof.Next(e, change, 1, crypto.Ed25519())
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := message.NewChangeBatch(1_700_000_000_123, change)
+	h := testHeader()
+	h.Batch, h.NextEpoch = batch.Digest(), message.ConfigurationDigest(next)
+	var whole, configured message.Writer
+	batch.Encode(&whole)
+	message.WriteConfiguration(&configured, next)
+	recovery := testRecovery(e, testHeader())
+	vectors := []vector{
+		{
+			Name: "a configuration", Input: in{"configuration": configurationInput(next)},
+			Bytes: map[string]string{"configuration": hexed(configured.Bytes()), "digest": h.NextEpoch.String()},
+		}, {
+			Name: "a change",
+			Input: in{"change": in{"chain": change.Chain.String(), "of": change.Of.String(), "next": configurationInput(next), "last": num(change.Last),
+				"authority": approvals(change.Authority), "readiness": signedPairs(change.Readiness)}, "time": num(batch.Time)},
+			Bytes: map[string]string{"change": hexed(message.EncodeChange(change)), "signed": hexed(change.Signed()), "id": change.ID().String(),
+				"batch": hexed(whole.Bytes()), "batch_digest": batch.Digest().String()},
+		}, {
+			Name: "a recovery",
+			Input: in{"recovery": in{"chain": recovery.Chain.String(), "of": recovery.Of.String(), "next": configurationInput(&recovery.Next),
+				"seq": num(recovery.Seq), "header": recovery.Header.String(), "evidence": recovery.Evidence, "authority": approvals(recovery.Authority)}},
+			Bytes: map[string]string{"recovery": hexed(message.EncodeRecovery(recovery)), "signed": hexed(recovery.Signed()), "id": recovery.ID().String()},
+		},
+	}
+	for name, over := range map[string]*proof.HandOver{
+		"a hand-over": {Header: h, Next: *next}, "a hand-over that is forced": {Header: testHeader(), Next: recovery.Next, Forced: recovery},
+	} {
+		attest(e, over)
+		follows := over.Follows(e)
+		if _, err := over.Verify(e, crypto.Ed25519()); err != nil {
+			t.Error(err)
+		}
+		x := over.Header
+		input := in{"of": configurationInput(&e.Configuration), "genesis": e.Chain.String(), "header": headerVector("", x).Input, "next": configurationInput(&over.Next),
+			"outgoing": signedPairs(over.Outgoing), "incoming": signedPairs(over.Incoming)}
+		if over.Forced != nil {
+			input["recovery"] = hexed(message.EncodeRecovery(over.Forced))
+		}
+		vectors = append(vectors, vector{Name: name, Input: input, Bytes: map[string]string{
+			"identity": follows.ID.String(), "hand_over": hexed(proof.EncodeHandOver(over)),
+			"entered": hexed(ordering.Encode(&ordering.Entered{Epoch: follows, HandOver: over})),
+		}})
+	}
+	slices.SortStableFunc(vectors, func(a, b vector) int { return strings.Compare(a.Name, b.Name) })
+	return vectors
+}
+
 func receiptVectors(t *testing.T) []vector {
-	r, e := receipt(genesis(4))
-	var headers, votes []string
+	g := genesis(4)
+	first, _ := receipt(g)
+	over := &proof.HandOver{Header: testHeader(), Next: testChange(g.Epoch()).Next}
+	over.Header.NextEpoch = message.ConfigurationDigest(&over.Next)
+	attest(g.Epoch(), over)
+	later := receiptIn(over.Follows(g.Epoch()), over.Header)
+	later.HandOvers, later.Attestations = []*proof.HandOver{over}, later.Attestations[:1]
+	return []vector{
+		receiptVector(t, "a receipt that a quorum vouches for", first, g.Epoch()),
+		receiptVector(t, "a receipt of a later epoch, of crash mode", later, over.Follows(g.Epoch())),
+	}
+}
+
+func receiptVector(t *testing.T, name string, r *proof.Receipt, e *epoch.Epoch) vector {
+	var headers, votes, overs, path []string
 	for i := range r.Headers {
 		var w message.Writer
 		r.Headers[i].Encode(&w)
@@ -352,18 +474,32 @@ func receiptVectors(t *testing.T) []vector {
 		v.EncodeDetached(&w)
 		votes = append(votes, hexed(w.Bytes()))
 	}
-	if err := r.Verify(e, crypto.Ed25519(), e.Quorum()); err != nil {
+	for _, h := range r.HandOvers {
+		overs = append(overs, hexed(proof.EncodeHandOver(h)))
+	}
+	if _, err := r.VerifyFrom(genesis(4).Epoch(), crypto.Ed25519()); err != nil {
 		t.Error(err)
 	}
-	var path []string
 	for _, d := range r.Path {
 		path = append(path, d.String())
 	}
-	return []vector{{
-		Name: "a receipt that a quorum vouches for",
-		Input: in{"genesis": genesis(4).Digest().String(), "index": num(r.Index), "count": num(r.Count), "path": path,
-			"headers": headers, "attestations": votes},
-		Bytes: map[string]string{"leaf": hexed(r.Result.Leaf()), "root": r.Headers[0].Results.String(),
-			"receipt": hexed(proof.EncodeReceipt(r))},
+	input := in{"genesis": genesis(4).Digest().String(), "index": num(r.Index), "count": num(r.Count), "path": path, "headers": headers, "attestations": votes}
+	if len(overs) > 0 {
+		input["hand_overs"] = overs
+	}
+	return vector{Name: name, Input: input, Bytes: map[string]string{
+		"leaf": hexed(r.Result.Leaf()), "root": r.Headers[0].Results.String(), "receipt": hexed(proof.EncodeReceipt(r)),
 	}}
+}
+
+// attest has the first three members of both epochs vouch for a hand-over.
+func attest(e *epoch.Epoch, h *proof.HandOver) {
+	follows := h.Follows(e)
+	for id := epoch.ReplicaID(1); id <= 3; id++ {
+		said := attestation(h.Header)
+		if h.Forced == nil {
+			h.Outgoing = append(h.Outgoing, message.Sign(crypto.Ed25519(), keys[id], e, id, said))
+		}
+		h.Incoming = append(h.Incoming, message.Sign(crypto.Ed25519(), keys[id], follows, id, said))
+	}
 }
