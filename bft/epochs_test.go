@@ -511,3 +511,95 @@ func TestACrashEpochWithALiarStops(t *testing.T) {
 		t.Error("the epoch has not ended: this shows nothing")
 	}
 }
+
+// From crash to Byzantine mode of seven: a majority has ended the epoch, and a Byzantine quorum is not there. Nothing of the next epoch is voted
+// for or acknowledged until it is; then what was asked for meanwhile is ordered.
+//
+// case J6, case J12; a hand-over by the old quorum alone, or requests that are lost while it waits, turn it red.
+func TestNothingIsSaidBeforeTheNewQuorumStandsAtTheBase(t *testing.T) {
+	c := newClusterOf(t, withOperator(7, epoch.Crash))
+	c.tick(1)
+	c.load(5)
+	away := func(id epoch.ReplicaID) bool { return id > 4 }
+	cut := false
+	next := 0
+	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool {
+		if m.Epoch != c.epoch.ID && m.Body.Kind() != message.KindAttestation {
+			next++
+		}
+		if a, ok := m.Body.(*message.PaxosAccept); ok && a.Batch != nil && a.Batch.Change != nil {
+			cut = true // it is proposed: all were ready, and three are gone now
+		}
+		return cut && (away(from) || away(to))
+	}
+	c.ask(1, c.change(1, toMode(epoch.Byzantine)))
+	c.tick(20)
+	asked := c.submit(2, 3)
+	acked := c.node(1).replica.Acknowledged()
+	c.tick(300)
+	for _, id := range []epoch.ReplicaID{1, 2, 3, 4} {
+		r := c.node(id).replica
+		if !r.Sealed() || r.Epoch().Number != 0 || r.Acknowledged() > acked {
+			t.Errorf("%d: sealed %v, in epoch %d, acknowledged %d of %d", id, r.Sealed(), r.Epoch().Number, r.Acknowledged(), acked)
+		}
+	}
+	if next > 0 {
+		t.Errorf("%d words of the next epoch before it has a base", next)
+	}
+	away = func(id epoch.ReplicaID) bool { return id > 5 } // one more is enough
+	c.tick(200)
+	c.inEpoch(1, epoch.Byzantine, 1, 2, 3, 4, 5)
+	c.once(asked, 1, 2, 3, 4, 5)
+	c.drop = nil
+	c.tick(300)
+	c.inEpoch(1, epoch.Byzantine, everybody(7)...)
+	c.agree(6, everybody(7)...)
+}
+
+// Each epoch counts by its own rule: three of five are enough in crash mode, and are not in Byzantine mode.
+//
+// case I10; a quorum that is kept from one epoch to the next turns it red.
+func TestEachEpochCountsByItsOwnRule(t *testing.T) {
+	for _, from := range []epoch.Mode{epoch.Byzantine, epoch.Crash} {
+		to := epoch.Byzantine + epoch.Crash - from
+		c := newClusterOf(t, withOperator(5, from))
+		c.tick(1)
+		c.load(3)
+		c.ask(1, c.change(1, toMode(to)))
+		c.tick(60)
+		c.inEpoch(1, to, everybody(5)...)
+		c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return from > 3 || to > 3 }
+		before := c.node(1).replica.Acknowledged()
+		c.submit(1, 1)
+		c.tick(200)
+		if goes := c.node(1).replica.Acknowledged() > before; goes != (to == epoch.Crash) {
+			t.Errorf("to %s: three of five go on: %v", to, goes)
+		}
+	}
+}
+
+// A member that was away votes at nothing that the others have decided meanwhile, in whatever epoch: it learns that.
+//
+// case F4; a vote below the height that it has heard of turns it red.
+func TestWhoCatchesUpVotesAtNothingThatIsDecided(t *testing.T) {
+	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
+	c.tick(1)
+	c.load(3)
+	c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return from == 4 || to == 4 }
+	c.load(10)
+	c.ask(1, c.change(1, func(next *epoch.Configuration) { next.Parameters.Window = 20 }))
+	c.tick(60)
+	c.load(10)
+	tip := c.node(1).replica.Head().Seq
+	c.drop = func(from, _ epoch.ReplicaID, m *message.Signed) bool {
+		if v, ok := message.VoteOf(m.Body); from == 4 && ok && v.Seq <= tip {
+			t.Errorf("%s of slot %d, which the others had decided up to %d", m.Body.Kind(), v.Seq, tip)
+		}
+		return false
+	}
+	c.tick(200)
+	c.inEpoch(1, epoch.Byzantine, 1, 2, 3, 4)
+	c.load(3)
+	c.tick(30)
+	c.agree(tip+3, 1, 2, 3, 4)
+}

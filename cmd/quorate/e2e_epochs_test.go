@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -128,6 +129,10 @@ func TestEndToEndSwitches(t *testing.T) {
 		t.Errorf("%d epochs, want %d", len(all), switches+1)
 	}
 	t.Log(e.run("audit", "--acks", l.acks))
+	e.needs("node")
+	out, err := exec.Command("node", "../../testnet/checker/check.mjs", "--genesis", filepath.Join(n.Dir, "genesis.json")).CombinedOutput()
+	t.Logf("%s", out)
+	e.must(err)
 	slices.Sort(stalls)
 	t.Logf("%d switches: stall p50 %v, max %v", switches, stalls[len(stalls)/2], stalls[len(stalls)-1])
 	if stalls[len(stalls)-1] > 2*time.Second {
