@@ -32,8 +32,8 @@ type HandedIn struct {
 
 // Changes is the answer to GET /changes: what operators have asked for in the running epoch, and has not come about.
 type Changes struct {
-	Changes    []Change   `json:"changes"`
-	Recoveries []Recovery `json:"recoveries"`
+	Changes  []Change  `json:"changes"`
+	Recovery *Recovery `json:"recovery"` // null: none
 }
 
 // Change is one that waits until enough members are ready for what it announces.
@@ -47,9 +47,10 @@ type Change struct {
 // Recovery is one that waits until the members of the epoch have been asked.
 type Recovery struct {
 	ID      string   `json:"id"`
-	Heard   []uint32 `json:"heard"`   // members that have answered
-	Voters  int      `json:"voters"`  // of these, those with a vote in the epoch: with a quorum, it can help itself
-	Further bool     `json:"further"` // one says to be beyond where the recovery begins
+	Heard   []uint32 `json:"heard"`   // members that have answered of late
+	Willing []uint32 `json:"willing"` // of these, those that would take part
+	Voters  int      `json:"voters"`  // of these, how many have a vote in the epoch: with a quorum, it can help itself
+	Further int      `json:"further"` // of these, how many say to be beyond where the recovery begins
 }
 
 // Member is one member of the current epoch.

@@ -126,7 +126,7 @@ type Answer struct {
 // asked later contains a correct member that has.
 type Acknowledgement struct {
 	Seq          epoch.Seq
-	Attestations []*message.Signed // each to a header at or above Seq on this replica's chain
+	Attestations []*message.Signed // each to a header at or above Seq on this replica's chain; none where operators have ended an epoch
 }
 
 // Read asks for the blocks From to To on behalf of a peer, which is told in the epoch that they belong to.

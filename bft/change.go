@@ -19,6 +19,8 @@ const (
 	// readyTicks is how often a member says again that it is ready, and tellTicks how often everybody is told of a change that waits.
 	readyTicks = 30
 	tellTicks  = 50
+	// renewalsSeen is over how many epochs a member's renewals are counted: each of them doubles how long the next one waits.
+	renewalsSeen = 8
 	// renewAfterTicks is how long an epoch lasts at least before a correct member is ready for another's renewal: whoever forgets
 	// again and again does not keep the network from its work.
 	renewAfterTicks = 200
@@ -28,6 +30,7 @@ var (
 	errKnownChange = errors.New("a change that is known")
 	errManyChanges = errors.New("more changes than may wait at a time")
 	errNotAsked    = errors.New("is about a change that nobody here knows")
+	errOldRecovery = errors.New("a recovery that another one has taken the place of")
 	errOldReady    = errors.New("says no more than before")
 )
 
@@ -77,15 +80,33 @@ func (r *Replica) await(c *message.Change, renewal epoch.ReplicaID) (*waitingCha
 	switch {
 	case c.Of != r.epoch.ID || c.Last <= r.delivered:
 		return nil, proof.ErrTooLate
+	}
+	saidAt := uint64(0)
+	switch i := r.replaceable(renewal, others); {
+	case i >= 0:
+		saidAt = (*l)[i].saidAt
+		*l = slices.Delete(*l, i, i+1)
 	case renewal == 0 && others >= maxChanges:
 		return nil, errManyChanges
-	case renewal != 0:
-		*l = slices.DeleteFunc(*l, func(w *waitingChange) bool { return w.renewal == renewal })
 	}
-	w := &waitingChange{Change: c.With(nil), id: id, renewal: renewal, ready: make([]*message.Signed, len(c.Next.Members))}
+	w := &waitingChange{Change: c.With(nil), id: id, renewal: renewal, ready: make([]*message.Signed, len(c.Next.Members)), saidAt: saidAt}
 	*l = append(*l, w)
-	r.sayReady(w)
+	if saidAt == 0 || r.ticks-saidAt >= readyTicks { // whoever asks again and again has nobody say more than others hear
+		r.sayReady(w)
+	}
 	return w, nil
+}
+
+// replaceable is the place of a change that a new one takes the place of: a member's renewal before, or, if operators have asked for as many as
+// may wait, the oldest that has not enough members ready. -1: of none.
+func (r *Replica) replaceable(renewal epoch.ReplicaID, others int) int {
+	at := r.order.Open() + 1
+	return slices.IndexFunc(r.changes.list, func(w *waitingChange) bool {
+		if renewal != 0 || w.renewal != 0 {
+			return w.renewal == renewal
+		}
+		return others >= maxChanges && !w.ripe(r.epoch, at)
+	})
 }
 
 // isReady says whether this replica would take part in what a change announces.
@@ -95,10 +116,30 @@ func (r *Replica) isReady(w *waitingChange) bool {
 		return false
 	case w.Next.Mode == epoch.Crash && len(r.evidence.list) > 0:
 		return false // who has lied once is not to be trusted with a mode that bears no liar
-	case w.renewal != 0 && w.renewal != r.self && r.ticks-r.enteredAt < renewAfterTicks:
-		return false
+	case w.renewal != 0:
+		return r.maybeRenewed(w.renewal) && r.Behind() <= uint64(r.epoch.Parameters.Checkpoint) // on a busy network some slots are always under way
 	}
 	return r.Behind() == 0
+}
+
+// maybeRenewed says whether it is time for a member's renewal: the sooner it was renewed before, the longer it waits, and whoever has lied is not
+// renewed at all.
+func (r *Replica) maybeRenewed(id epoch.ReplicaID) bool {
+	if slices.ContainsFunc(r.evidence.list, func(e *message.Evidence) bool { return e.Broken().Author == id }) {
+		return false
+	}
+	if id == r.self {
+		return true
+	}
+	before, later := 0, r.epoch
+	for i := len(r.history) - 1; i >= 0 && len(r.history)-i <= renewalsSeen; i-- {
+		e := r.history[i].Epoch
+		if e.Member(id).Incarnation != later.Member(id).Incarnation {
+			before++
+		}
+		later = e
+	}
+	return r.ticks-r.enteredAt >= renewAfterTicks<<before
 }
 
 func (r *Replica) sayReady(w *waitingChange) {
@@ -116,9 +157,6 @@ func (r *Replica) tellChange(w *waitingChange) {
 
 // onReady takes in a member's word that it is ready. Check has found its signature to hold.
 func (r *Replica) onReady(m *message.Signed, q *message.Ready) error {
-	if heard := r.heardOfRecovery(m, q); heard {
-		return nil
-	}
 	i := slices.IndexFunc(r.changes.list, func(w *waitingChange) bool { return w.id == q.Change })
 	if i < 0 {
 		return errNotAsked
@@ -137,21 +175,29 @@ func (r *Replica) onReady(m *message.Signed, q *message.Ready) error {
 // readiness is the word of those members that were ready not too long before a slot.
 func (w *waitingChange) readiness(e *epoch.Epoch, at epoch.Seq) (ready []*message.Signed) {
 	for _, m := range w.ready {
-		if m != nil && at-m.Body.(*message.Ready).Seq <= 2*epoch.Seq(e.Parameters.Window) {
+		if m == nil {
+			continue
+		}
+		if seq := m.Body.(*message.Ready).Seq; seq >= e.Base && seq < at && at-seq <= 2*epoch.Seq(e.Parameters.Window) {
 			ready = append(ready, m)
 		}
 	}
 	return ready
 }
 
+// ripe says whether a change may be ordered at a slot: as proof.Next will find, which has the member's own word among those for its renewal.
+func (w *waitingChange) ripe(e *epoch.Epoch, at epoch.Seq) bool {
+	ready := w.readiness(e, at)
+	own := w.renewal == 0 || slices.ContainsFunc(ready, func(m *message.Signed) bool { return m.Author == w.renewal })
+	return own && at <= w.Last && len(ready) >= epoch.Quorum(w.Next.Mode, len(w.Next.Members))
+}
+
 // ripe is a change that may be ordered at a slot, with the word of all that are ready; nil if there is none.
 func (r *Replica) ripe(at epoch.Seq) *message.Change {
 	for _, w := range r.changes.list {
-		ready := w.readiness(r.epoch, at)
-		if len(ready) < epoch.Quorum(w.Next.Mode, len(w.Next.Members)) || at > w.Last {
-			continue
+		if w.ripe(r.epoch, at) {
+			return w.With(w.readiness(r.epoch, at))
 		}
-		return w.With(ready)
 	}
 	return nil
 }
@@ -174,7 +220,7 @@ func (r *Replica) tickChanges() {
 // askRenewal has the next epoch name the life that this member's log was begun in. Nobody else has to sign that: a member may always
 // begin anew, with nothing promised.
 func (r *Replica) askRenewal() {
-	if !r.observes || r.sealed.seq != 0 || r.Behind() > 0 || r.ticks-r.enteredAt < renewAfterTicks {
+	if !r.observes || r.sealed.seq != 0 || r.Behind() > uint64(r.epoch.Parameters.Checkpoint) || r.ticks-r.enteredAt < renewAfterTicks {
 		return
 	}
 	if slices.ContainsFunc(r.changes.list, func(w *waitingChange) bool { return w.renewal == r.self }) {

@@ -67,6 +67,7 @@ func (v *validity) bodies() []message.Body {
 		&message.Propose{Change: v.renewal(2)},
 		&message.Ready{Change: crypto.Digest{1}, Seq: 4},
 		&message.Recover{Recovery: v.recovery()},
+		&message.Standing{Recovery: crypto.Digest{1}, Seq: 4},
 		&message.PrePrepare{Vote: message.Vote{Seq: 5, Digest: v.changeBatch().Digest()}, Batch: v.changeBatch()},
 	}
 }

@@ -57,6 +57,10 @@ func (r *Replica) onSubmitted(requests []*message.Request) {
 	for _, q := range requests {
 		// The host knows of no end that it has come to: if it was ordered a moment ago, its outcome did not use the nonce.
 		delete(r.pool.done, q.ID())
+		if err := checkForm(q, r.epoch); err != nil { // another epoch has begun since it was looked at
+			r.out.Answer = append(r.out.Answer, Answer{q, err})
+			continue
+		}
 		r.offer(q)
 		added, err := r.pool.add(q, r.self, r.ticks)
 		if err != nil {

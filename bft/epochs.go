@@ -64,12 +64,17 @@ func (r *Replica) seal(d *ordering.Decision) {
 		return
 	}
 	r.sealed.seq, r.sealed.config = d.Seq, config
+	r.dropAbove(d.Seq)
+}
+
+// dropAbove lets go of what waits, or is decided, above the slot that ends the epoch: it is void.
+func (r *Replica) dropAbove(seq epoch.Seq) {
 	for _, g := range slices.Clone(r.gather.list) {
-		if g.Seq > d.Seq {
+		if g.Seq > seq {
 			r.forgetGathering(g)
 		}
 	}
-	clear(r.pending) // all of it is above: decided, and void
+	clear(r.pending)
 }
 
 // announced is for when the slot that ends the epoch is executed: h is its header.
@@ -173,6 +178,9 @@ func (r *Replica) onHandOver(h *proof.HandOver) {
 	if r.sealed.shown != nil {
 		return
 	}
+	if r.sealed.forced != nil && h.Forced == nil && h.Header.Seq > r.sealed.seq {
+		r.sealed = sealing{} // the epoch could help itself, and has ended in order
+	}
 	r.sealed.shown = h
 	for i := range r.catchup.peers { // somebody has these blocks, and may be asked for them
 		p := &r.catchup.peers[i]
@@ -186,6 +194,9 @@ func (r *Replica) compareHandOver() {
 	h := r.sealed.shown
 	if h == nil || r.head.Seq < h.Header.Seq || r.halted {
 		return
+	}
+	if s := &r.sealed; h.Forced == nil && s.forced != nil && r.head == h.Header {
+		s.next, s.forced = h.Follows(r.epoch), nil // those who were ready for it have begun it after all
 	}
 	if h.Forced != nil && r.sealed.forced == nil && r.delivered == h.Header.Seq && r.head.Digest() == h.Header.Digest() {
 		r.sealByForce(h.Forced)
@@ -201,16 +212,20 @@ func (r *Replica) compareHandOver() {
 func (r *Replica) enter(h *proof.HandOver) {
 	invariant.Holds(r.head == h.Header && len(r.executing) == 0, "an epoch begins where the one before it ends")
 	old, early := r.epoch, r.sealed.early
-	if h.Forced == nil {
-		r.acknowledged(h.Header.Seq, h.Outgoing)
+	r.acknowledged(h.Header.Seq, h.Outgoing)
+	if h.Forced != nil {
+		r.forgetClaims()
 	}
 	r.history = append(r.history, Past{Epoch: old, HandOver: h})
 	r.epoch, r.sealed = r.sealed.next, sealing{}
-	r.changes, r.recovers = changes{}, nil
+	r.changes, r.recovery = changes{}, nil
 	r.attest.stable = &proof.Checkpoint{Header: r.head}
 	clear(r.chain)
 	for _, g := range slices.Clone(r.gather.list) {
 		r.forgetGathering(g)
+	}
+	for i, n := range r.evidence.of {
+		r.evidence.past[i] += n
 	}
 	r.begin(0, ordering.Start{})
 	r.enteredAt = r.ticks
@@ -226,11 +241,20 @@ func (r *Replica) enter(h *proof.HandOver) {
 	}
 }
 
+// forgetClaims is for when operators have ended an epoch: what members claimed of it is given up, perhaps.
+func (r *Replica) forgetClaims() {
+	for i := range r.catchup.peers {
+		p := &r.catchup.peers[i]
+		p.status, p.attested = message.Status{}, 0
+	}
+}
+
 // refit lets go of requests that the new epoch has no room for.
 func (r *Replica) refit(old *epoch.Epoch) {
 	if r.epoch.Parameters == old.Parameters {
 		return
 	}
+	r.bundle = bundle{} // leaders are told of what fits
 	for _, q := range r.pool.requests() {
 		if err := checkForm(q, r.epoch); err != nil {
 			r.pool.executed([]*message.Request{q}, []End{NothingOver})
@@ -284,7 +308,7 @@ func (r *Replica) onPast(p *Past, m *message.Signed) error {
 	case *message.Have:
 		return r.mendFrom(m.Author, b)
 	case *message.Evidence:
-		return r.onEvidence(b)
+		return r.onEvidence(b) // of those in it, and no more than of the running epoch
 	default:
 		return errPastEpoch
 	}

@@ -22,6 +22,7 @@ var (
 type evidence struct {
 	list   []*message.Evidence // in the order in which it came
 	broken map[message.Promise]bool
+	past   []int // how much against each member, of all epochs that are over
 
 	// Of the epoch that is running:
 	of      []int // how much against each member
@@ -59,6 +60,10 @@ func (r *Replica) hold(e *message.Evidence) error {
 		*of++
 		r.evidence.current++
 		r.order.Accuse(e)
+	} else if past := &r.evidence.past[promise.Author-1]; *past < maxEvidence {
+		*past++
+	} else {
+		return errMuchEvidence
 	}
 	r.evidence.broken[promise] = true
 	r.evidence.list = append(r.evidence.list, e)

@@ -59,8 +59,8 @@ func (r *Replica) tickMending() {
 // mendFrom takes from a Have what was lost here, of whatever epoch.
 func (r *Replica) mendFrom(from epoch.ReplicaID, h *message.Have) error {
 	for _, raw := range h.Blocks {
-		if !r.lost(proof.ReadHeader(message.NewReader(raw)).Seq) {
-			continue // not worth taking apart
+		if h := proof.ReadHeader(message.NewReader(raw)); !r.lost(h.Seq) || h.Epoch != r.EpochAt(h.Seq).ID {
+			continue // not worth taking apart, or of a tail that is void
 		}
 		b, err := proof.DecodeBlock(raw)
 		if err != nil {

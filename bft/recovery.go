@@ -1,7 +1,7 @@
 package bft
 
 import (
-	"slices"
+	"bytes"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
@@ -10,62 +10,105 @@ import (
 	"github.com/quorate/quorate/crypto"
 )
 
-// A forced hand-over: operators end an epoch that cannot end itself, and say at which header. Nobody takes part before it has asked all
-// members of that epoch for a while, and nobody does while a quorum of them answers, or once it has come to a later header: then the epoch
-// can help itself, and what it has acknowledged would be given up.
+// A forced hand-over: operators end an epoch that cannot end itself, and say at which header. Its members ask each other where they stand, for a
+// while. Nobody is willing while a quorum answers, or one is known to be further: then the epoch can help itself, and what it has acknowledged
+// would be given up. And nobody gives up its vote before a quorum of what follows is willing: else the network could have neither.
 
 const (
-	// recoverTicks is how long the members of the old epoch are asked.
+	// recoverTicks is how long the members of the old epoch are asked before anybody is willing.
 	recoverTicks = 300
-	askTicks     = 30
-	maxRecovers  = 4
+	// askTicks is how often they are, and freshTicks how long an answer counts.
+	askTicks   = 30
+	freshTicks = 3*askTicks + 10
 )
 
+// recovery is the one that operators have signed last.
 type recovery struct {
 	*message.Recovery
-	id    crypto.Digest
-	since uint64            // tick at which this replica heard of it
-	heard []*message.Signed // by member: what it has last said of where it stands
+	id     crypto.Digest
+	since  uint64           // tick at which this replica heard of it
+	said   uint64           // tick at which it last said where it stands
+	stands []memberStanding // by member
 }
 
-// onRecover takes in a recovery that operators have signed.
-func (r *Replica) onRecover(c *message.Recovery) {
+type memberStanding struct {
+	*message.Standing        // nil: it has said nothing
+	at                uint64 // tick at which that came
+}
+
+// onRecover takes in a recovery that operators have signed; a newer one takes the place of those before. It says whether this one counts now.
+func (r *Replica) onRecover(c *message.Recovery) bool {
 	id := c.ID()
-	if len(r.recovers) >= maxRecovers || slices.ContainsFunc(r.recovers, func(w *recovery) bool { return w.id == id }) {
-		return
+	if w := r.recovery; w != nil {
+		if w.id == id {
+			return true
+		}
+		if c.Number < w.Number || c.Number == w.Number && bytes.Compare(id[:], w.id[:]) > 0 {
+			return false
+		}
 	}
-	r.recovers = append(r.recovers, &recovery{Recovery: c, id: id, since: r.ticks, heard: make([]*message.Signed, r.epoch.N())})
+	r.recovery = &recovery{Recovery: c, id: id, since: r.ticks, stands: make([]memberStanding, r.epoch.N())}
+	return true
 }
 
-// heardOfRecovery takes in where a member stands, if it says so about a recovery.
-func (r *Replica) heardOfRecovery(m *message.Signed, q *message.Ready) bool {
-	i := slices.IndexFunc(r.recovers, func(w *recovery) bool { return w.id == q.Change })
-	if i < 0 {
-		return false
+// onStanding takes in where a member stands, if it says so about the recovery that counts.
+func (r *Replica) onStanding(from epoch.ReplicaID, s *message.Standing) error {
+	w := r.recovery
+	if w == nil || s.Recovery != w.id {
+		return errNotAsked
 	}
-	r.recovers[i].heard[m.Author-1] = m
-	p := &r.catchup.peers[m.Author-1]
-	p.attested = max(p.attested, q.Seq) // if it is so, this replica comes to it by blocks, and the recovery to nothing
-	return true
+	w.stands[from-1] = memberStanding{s, r.ticks}
+	p := &r.catchup.peers[from-1]
+	p.attested = max(p.attested, s.Seq) // if it is so, this replica comes to it by blocks, and the recovery to nothing
+	return nil
 }
 
 // tickRecovery tells all of what operators have asked for, and where this replica stands, and looks whether it is time.
 func (r *Replica) tickRecovery() {
-	for _, w := range r.recovers {
-		if age := r.ticks - w.since; age%askTicks == 1 {
-			r.sendTo(r.peers, &message.Recover{Recovery: w.Recovery})
-			r.sendTo(nil, &message.Ready{Change: w.id, Incarnation: r.birth.Incarnation, Seq: r.head.Seq, Header: r.head.Digest()})
+	w := r.recovery
+	if w == nil {
+		return
+	}
+	given := r.sealed.forced != nil && r.sealed.forced.ID() == w.id
+	willing := given || r.willing(w)
+	if w.said == 0 || r.ticks-w.said >= askTicks || willing && !w.saysWilling(r.self) {
+		w.said = r.ticks
+		r.sendTo(r.peers, &message.Recover{Recovery: w.Recovery})
+		r.sendTo(nil, &message.Standing{
+			Recovery: w.id, Incarnation: r.birth.Incarnation, Seq: r.head.Seq, Willing: willing, Given: given,
+		})
+	}
+	if !willing || given {
+		return
+	}
+	agreed := 0
+	for i := range w.stands {
+		id := epoch.ReplicaID(i + 1)
+		if s := w.fresh(id, r.ticks); s != nil && s.Willing && s.Incarnation == w.Next.Members[i].Incarnation && s.Seq == w.Seq {
+			agreed++
 		}
-		if r.mayForce(w) {
-			r.sealByForce(w.Recovery)
-			r.attestNext()
-			return
-		}
+	}
+	if agreed >= epoch.Quorum(w.Next.Mode, len(w.Next.Members)) {
+		r.sealByForce(w.Recovery)
+		r.attestNext()
 	}
 }
 
-// mayForce says whether this replica takes part in a forced hand-over now.
-func (r *Replica) mayForce(w *recovery) bool {
+// fresh is what a member has said of late; nil if nothing.
+func (w *recovery) fresh(id epoch.ReplicaID, now uint64) *message.Standing {
+	if s := w.stands[id-1]; s.Standing != nil && now-s.at <= freshTicks {
+		return s.Standing
+	}
+	return nil
+}
+
+func (w *recovery) saysWilling(id epoch.ReplicaID) bool {
+	s := w.stands[id-1].Standing
+	return s != nil && s.Willing
+}
+
+// willing says whether this replica would take part in a forced hand-over.
+func (r *Replica) willing(w *recovery) bool {
 	if r.ticks-w.since < recoverTicks || r.delivered != w.Seq || r.head.Seq != w.Seq || r.head.Digest() != w.Header {
 		return false
 	}
@@ -74,22 +117,33 @@ func (r *Replica) mayForce(w *recovery) bool {
 	}
 	whose := r.epoch // it is for these to go on
 	if r.sealed.seq != 0 {
-		whose = r.sealed.next // the epoch has ended, and waits for those who were ready for this one
+		whose = r.sealed.next // the epoch has ended, and waits for those who were ready for this one, or whom operators named before
 	}
-	if whose == nil || r.sealed.forced != nil {
-		return false // what operators have once decided stands: a second word could begin two epochs
+	if r.tainted() && r.sealed.forced == nil {
+		return true // all may be there: the epoch does not bear its liar
 	}
-	return w.voters(whose) < whose.Quorum() || r.tainted()
+	if whose == nil {
+		return false
+	}
+	voters, further := w.voters(whose, r.ticks)
+	return voters < whose.Quorum() && further < whose.Witnesses()
 }
 
-// voters is how many members have answered whose logs an epoch names.
-func (w *recovery) voters(e *epoch.Epoch) (n int) {
-	for _, m := range w.heard {
-		if m != nil && m.Body.(*message.Ready).Incarnation == e.Member(m.Author).Incarnation {
-			n++
+// voters is how many members answer whose logs an epoch names and who have not given their word to what follows it, and how many of them say to
+// be beyond where the recovery begins.
+func (w *recovery) voters(e *epoch.Epoch, now uint64) (voters, further int) {
+	for i := range w.stands {
+		id := epoch.ReplicaID(i + 1)
+		s := w.fresh(id, now)
+		if s == nil || s.Given || s.Incarnation != e.Member(id).Incarnation {
+			continue
+		}
+		voters++
+		if s.Seq > w.Seq {
+			further++
 		}
 	}
-	return n
+	return voters, further
 }
 
 // sealByForce ends the epoch here as a recovery says.
@@ -97,34 +151,35 @@ func (r *Replica) sealByForce(c *message.Recovery) {
 	next := proof.Recovered(r.epoch, c)
 	r.sealed = sealing{seq: c.Seq, config: &next.Configuration, next: next, forced: c, shown: r.sealed.shown}
 	r.out.Persist = append(r.out.Persist, &ordering.Sealed{Next: next, Forced: c})
-	for _, g := range slices.Clone(r.gather.list) {
-		r.forgetGathering(g)
-	}
-	clear(r.pending)
+	r.dropAbove(c.Seq)
 	r.prepareEntry()
 }
 
-// Recovery is one that operators have asked for, as others may see it.
+// Recovery is the one that counts, as others may see it.
 type Recovery struct {
 	ID      crypto.Digest
-	Heard   []epoch.ReplicaID // members that have said where they stand
+	Heard   []epoch.ReplicaID // members that have said of late where they stand
+	Willing []epoch.ReplicaID // of these, those that would take part
 	Voters  int               // of these, those that this epoch names: with a quorum, it can help itself
-	Further bool              // one of them is beyond where the recovery begins
+	Further int               // of these, those that say to be beyond where the recovery begins
 }
 
-// Recoveries are those that operators have asked for in the epoch that is running.
-func (r *Replica) Recoveries() (all []Recovery) {
-	for _, w := range r.recovers {
-		c := Recovery{ID: w.id, Voters: w.voters(r.epoch)}
-		for i, m := range w.heard {
-			if m == nil {
-				continue
-			}
-			q, id := m.Body.(*message.Ready), epoch.ReplicaID(i+1)
-			c.Heard = append(c.Heard, id)
-			c.Further = c.Further || q.Seq > w.Seq
-		}
-		all = append(all, c)
+// Recovery is what operators have asked for last in the epoch that is running; nil if nothing.
+func (r *Replica) Recovery() *Recovery {
+	w := r.recovery
+	if w == nil {
+		return nil
 	}
-	return all
+	c := &Recovery{ID: w.id}
+	c.Voters, c.Further = w.voters(r.epoch, r.ticks)
+	for i := range w.stands {
+		id := epoch.ReplicaID(i + 1)
+		if s := w.fresh(id, r.ticks); s != nil {
+			c.Heard = append(c.Heard, id)
+			if s.Willing {
+				c.Willing = append(c.Willing, id)
+			}
+		}
+	}
+	return c
 }

@@ -21,7 +21,7 @@ func (c *cluster) recovery(at epoch.ReplicaID) *message.Recovery {
 		next.Members[i].Incarnation = x.replica.birth.Incarnation
 	}
 	head := r.Head()
-	rec := &message.Recovery{Chain: e.Chain, Of: e.ID, Next: next, Seq: head.Seq, Header: head.Digest()}
+	rec := &message.Recovery{Chain: e.Chain, Of: e.ID, Next: next, Number: uint64(c.now), Seq: head.Seq, Header: head.Digest()}
 	for _, ev := range r.Evidence() {
 		rec.Evidence = append(rec.Evidence, ev.ID())
 	}
@@ -95,7 +95,7 @@ func TestARecoveryIsRefusedWhileAQuorumAnswers(t *testing.T) {
 				t.Errorf("%s: %d has ended the epoch", mode, x.id)
 			}
 		}
-		if r := c.node(1).replica.Recoveries(); len(r) != 1 || r[0].Voters != 3 {
+		if r := c.node(1).replica.Recovery(); r == nil || r.Voters != 3 || len(r.Willing) > 0 {
 			t.Errorf("%s: %+v", mode, r)
 		}
 	}

@@ -43,7 +43,7 @@ type Replica struct {
 	mend     mending
 	sealed   sealing
 	changes  changes
-	recovers []*recovery
+	recovery *recovery
 
 	enteredAt uint64 // tick at which this epoch was entered
 
@@ -187,8 +187,12 @@ func (r *Replica) onReceived(m *message.Signed) error {
 	case *message.Ready:
 		return r.onReady(m, b)
 	case *message.Recover:
-		r.onRecover(b.Recovery)
+		if !r.onRecover(b.Recovery) {
+			return errOldRecovery
+		}
 		return nil
+	case *message.Standing:
+		return r.onStanding(m.Author, b)
 	default:
 		return errUnknownKind
 	}

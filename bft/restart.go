@@ -39,6 +39,7 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 		}
 	}
 	r.pool = newPool(n)
+	r.evidence.past = make([]int, n)
 	r.catchup.peers = make([]peer, n)
 	r.begin(l.view, ordering.Start{Restarted: l.entered != nil, Promises: l.promises, Facts: l.facts, Batches: l.batches})
 	if !r.observes {
@@ -49,6 +50,9 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 		r.out.Persist = append(r.out.Persist, &ordering.Entered{Epoch: r.epoch})
 	}
 	r.acknowledgeAgain()
+	if l.forced != nil {
+		r.onRecover(l.forced)
+	}
 	if l.next != nil {
 		r.sealed = sealing{seq: l.next.Base, config: &l.next.Configuration, next: l.next, forced: l.forced}
 		r.prepareEntry()
@@ -84,7 +88,7 @@ func (r *Replica) recall(past []ordering.Record) recalled {
 		case *ordering.Birth:
 			r.birth = *rec
 		case *ordering.Entered:
-			l.entered, l.next = rec.Epoch, nil
+			l.entered, l.next, l.forced = rec.Epoch, nil, nil
 			l.view, l.facts, l.promises = 0, nil, nil
 		case *ordering.Sealed:
 			l.next, l.forced = rec.Next, rec.Forced
@@ -130,7 +134,7 @@ func (r *Replica) acknowledgeAgain() {
 	if n := len(r.history); len(attestations) == 0 && n > 0 {
 		attestations = r.history[n-1].HandOver.Outgoing
 	}
-	if stable.Header.Seq > 0 && len(attestations) > 0 {
+	if stable.Header.Seq > 0 {
 		r.out.Acknowledged = &Acknowledgement{Seq: stable.Header.Seq, Attestations: attestations}
 	}
 }

@@ -109,6 +109,26 @@ func (c *Client) learn(ctx context.Context, n node, header []byte) error {
 	return nil
 }
 
+// Epoch is the one before which so many others came, as the node at a URL proves it: from the genesis on, each by the hand-over that began it.
+func (c *Client) Epoch(ctx context.Context, url string, number uint64) (*epoch.Epoch, error) {
+	for {
+		c.epochs.mu.RLock()
+		if number < uint64(len(c.epochs.known)) {
+			defer c.epochs.mu.RUnlock()
+			return c.epochs.known[number], nil
+		}
+		c.epochs.mu.RUnlock()
+		newest := c.epochs.newest()
+		h, err := c.handOver(ctx, node{url: url}, newest.Number+1)
+		if err == nil {
+			err = c.epochs.follow(newest, h, c.scheme)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("epoch %d: %w", newest.Number+1, err)
+		}
+	}
+}
+
 // handOver is with what an epoch began, in the words of a node.
 func (c *Client) handOver(ctx context.Context, n node, number uint64) (*proof.HandOver, error) {
 	var e api.Epoch

@@ -143,11 +143,9 @@ func (n *Node) release(r host.Released) {
 			n.trace.heard(e.Message, n.windowEnd(), now)
 		}
 	}
-	if r.Epochs {
+	if len(r.Epochs) > 0 {
 		n.checker.Store(n.host.Checker())
-		if r := n.host.Replica(); r.Next() != nil && r.Next().Parameters != r.Epoch().Parameters {
-			n.quotas.enter(r.Epoch(), r.Next())
-		}
+		n.quotas.enter(r.Epochs)
 	}
 	n.stages.follow(r)
 	n.recent.durable(r.Blocks)

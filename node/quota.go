@@ -107,9 +107,10 @@ func limits(p epoch.Parameters) map[message.Kind]limit {
 		message.KindFetch:  {size: smallMessage, frames: fetchRate},
 		message.KindBodies: {size: batch, answers: message.KindFetch},
 
-		message.KindPropose: {size: changeBytes, frames: changeRate},
-		message.KindReady:   {size: smallMessage, frames: changeRate},
-		message.KindRecover: {size: changeBytes, frames: changeRate},
+		message.KindPropose:  {size: changeBytes, frames: changeRate},
+		message.KindReady:    {size: smallMessage, frames: changeRate},
+		message.KindRecover:  {size: changeBytes, frames: changeRate},
+		message.KindStanding: {size: smallMessage, frames: changeRate},
 	}
 }
 
@@ -290,12 +291,13 @@ func (b *bucket) debt() time.Duration {
 // quotas are those of all members, by member.
 type quotas struct {
 	members []*quota
+	epoch   *epoch.Epoch           // the newest one known
 	refused *prometheus.CounterVec // by member and reason
 	log     *slog.Logger
 }
 
 func newQuotas(e *epoch.Epoch, refused *prometheus.CounterVec, log *slog.Logger) *quotas {
-	q := &quotas{members: make([]*quota, e.N()), refused: refused, log: log}
+	q := &quotas{members: make([]*quota, e.N()), epoch: e, refused: refused, log: log}
 	now := time.Now()
 	for i := range q.members {
 		q.members[i] = newQuota(e, now)
@@ -303,14 +305,18 @@ func newQuotas(e *epoch.Epoch, refused *prometheus.CounterVec, log *slog.Logger)
 	return q
 }
 
-// enter has all members keep to the parameters of an epoch that comes, or of the one before where that has wider ones: messages of both are
-// on their way.
-func (q *quotas) enter(before, next *epoch.Epoch) {
-	wider := *next
-	wider.Parameters.Window = max(before.Parameters.Window, next.Parameters.Window)
-	wider.Parameters.Pipeline = max(before.Parameters.Pipeline, next.Parameters.Pipeline)
-	wider.Parameters.BatchRequests = max(before.Parameters.BatchRequests, next.Parameters.BatchRequests)
-	wider.Parameters.BatchBytes = max(before.Parameters.BatchBytes, next.Parameters.BatchBytes)
+// enter has all members keep to the parameters of epochs that come, or of the one before where that has wider ones: messages of both are
+// on their way. It belongs to the core.
+func (q *quotas) enter(epochs []*epoch.Epoch) {
+	next := epochs[len(epochs)-1]
+	wider, before := *next, q.epoch.Parameters
+	if q.epoch = next; before == next.Parameters {
+		return
+	}
+	wider.Parameters.Window = max(before.Window, next.Parameters.Window)
+	wider.Parameters.Pipeline = max(before.Pipeline, next.Parameters.Pipeline)
+	wider.Parameters.BatchRequests = max(before.BatchRequests, next.Parameters.BatchRequests)
+	wider.Parameters.BatchBytes = max(before.BatchBytes, next.Parameters.BatchBytes)
 	now := time.Now()
 	for _, of := range q.members {
 		fresh := newQuota(&wider, now)

@@ -138,7 +138,7 @@ func TestTheBoundsFollowTheEpoch(t *testing.T) {
 	if why := quotas.of(2).admit(frame, time.Now()); why != refusedSize {
 		t.Errorf("before: %q", why)
 	}
-	quotas.enter(w.genesis.Epoch(), &larger)
+	quotas.enter([]*epoch.Epoch{&larger})
 	if why := quotas.of(2).admit(frame, time.Now()); why != "" {
 		t.Errorf("after: %q", why)
 	}

@@ -66,6 +66,9 @@ func (r *recent) durable(headers []proof.Header) {
 }
 
 func (r *recent) acknowledged(a *bft.Acknowledgement) {
+	if len(a.Attestations) == 0 {
+		return // where operators have ended an epoch: it survives, and nobody's word in that epoch shows it
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.newest = a

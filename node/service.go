@@ -38,7 +38,7 @@ type backend interface {
 	// Change and Recover hand in what operators have signed; an error says why it does not hold. Waiting is what has not come about.
 	Change(ctx context.Context, c *message.Change) error
 	Recover(ctx context.Context, c *message.Recovery) error
-	Waiting() ([]bft.Change, []bft.Recovery)
+	Waiting() ([]bft.Change, *bft.Recovery)
 	// Blocks are the decided ones.
 	Blocks() *host.Blocks
 	// State is what the application's keys hold, and what became of transactions.

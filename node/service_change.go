@@ -7,6 +7,7 @@ import (
 	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/api/reason"
 	"github.com/quorate/quorate/bft"
+	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
@@ -46,9 +47,9 @@ func (n *Node) hand(ctx context.Context, give func(*host.Host) error, check func
 }
 
 // Waiting are the changes and recoveries that wait.
-func (n *Node) Waiting() ([]bft.Change, []bft.Recovery) {
+func (n *Node) Waiting() ([]bft.Change, *bft.Recovery) {
 	s := n.snapshot.p.Load()
-	return s.changes, s.recoveries
+	return s.changes, s.recovery
 }
 
 // change takes in an encoded change.
@@ -99,23 +100,23 @@ func (s *service) handIn(w http.ResponseWriter, r *http.Request, read func(*mess
 	plain(w, http.StatusAccepted, api.HandedIn{ID: id.String()})
 }
 
+func numbers(ids []epoch.ReplicaID) []uint32 {
+	out := make([]uint32, len(ids))
+	for i, id := range ids {
+		out[i] = uint32(id)
+	}
+	return out
+}
+
 // changes lists what waits.
 func (s *service) changes(w http.ResponseWriter, _ *http.Request) {
-	out := api.Changes{Changes: []api.Change{}, Recoveries: []api.Recovery{}}
-	changes, recoveries := s.backend.Waiting()
+	out := api.Changes{Changes: []api.Change{}}
+	changes, c := s.backend.Waiting()
 	for _, c := range changes {
-		one := api.Change{ID: c.ID.String(), Mode: c.Next.Mode.String(), Last: uint64(c.Last), Ready: []uint32{}}
-		for _, id := range c.Ready {
-			one.Ready = append(one.Ready, uint32(id))
-		}
-		out.Changes = append(out.Changes, one)
+		out.Changes = append(out.Changes, api.Change{ID: c.ID.String(), Mode: c.Next.Mode.String(), Last: uint64(c.Last), Ready: numbers(c.Ready)})
 	}
-	for _, c := range recoveries {
-		one := api.Recovery{ID: c.ID.String(), Heard: []uint32{}, Voters: c.Voters, Further: c.Further}
-		for _, id := range c.Heard {
-			one.Heard = append(one.Heard, uint32(id))
-		}
-		out.Recoveries = append(out.Recoveries, one)
+	if c != nil {
+		out.Recovery = &api.Recovery{ID: c.ID.String(), Heard: numbers(c.Heard), Willing: numbers(c.Willing), Voters: c.Voters, Further: c.Further}
 	}
 	plain(w, http.StatusOK, out)
 }

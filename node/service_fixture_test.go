@@ -216,9 +216,9 @@ func (n *fakeNode) Change(_ context.Context, c *message.Change) error { return n
 func (n *fakeNode) Recover(_ context.Context, c *message.Recovery) error {
 	return n.hosts[0].Recover(c)
 }
-func (n *fakeNode) Waiting() ([]bft.Change, []bft.Recovery) {
+func (n *fakeNode) Waiting() ([]bft.Change, *bft.Recovery) {
 	r := n.hosts[0].Replica()
-	return r.Changes(), r.Recoveries()
+	return r.Changes(), r.Recovery()
 }
 func (n *fakeNode) Blocks() *host.Blocks                     { return n.hosts[0].Blocks() }
 func (n *fakeNode) State() *statemachine.Replicated          { return n.states[0] }

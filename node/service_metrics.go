@@ -38,7 +38,7 @@ var kinds = [...]message.Kind{
 	message.KindPrePrepare, message.KindPrepare, message.KindCommit,
 	message.KindSuspect, message.KindViewChange, message.KindNewView, message.KindAttestation,
 	message.KindStatus, message.KindWant, message.KindHave, message.KindBundle,
-	message.KindFetch, message.KindBodies, message.KindEvidence, message.KindPropose, message.KindReady, message.KindRecover,
+	message.KindFetch, message.KindBodies, message.KindEvidence, message.KindPropose, message.KindReady, message.KindRecover, message.KindStanding,
 	message.KindPaxosPrepare, message.KindPaxosPromise, message.KindPaxosAccept, message.KindPaxosAccepted, message.KindPaxosLearn,
 	message.KindHeartbeat,
 }

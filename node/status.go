@@ -20,7 +20,7 @@ type snapshot struct {
 	evidence   []*message.Evidence
 	epochs     epochs
 	changes    []bft.Change
-	recoveries []bft.Recovery
+	recovery   *bft.Recovery
 	said       bool      // the readiness that the log has been told of
 	saidAt     time.Time // when
 }
@@ -56,7 +56,7 @@ func (n *Node) publish() {
 			n.metrics.views.Inc()
 		}
 	}
-	s.epochs, s.changes, s.recoveries = epochsOf(r), r.Changes(), r.Recoveries()
+	s.epochs, s.changes, s.recovery = epochsOf(r), r.Changes(), r.Recovery()
 	s.evidence = r.Evidence()
 	s.Evidence = len(s.evidence)
 	s.Peers = len(n.network.Connected())

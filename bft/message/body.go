@@ -37,6 +37,7 @@ const (
 	KindPropose     Kind = 24
 	KindReady       Kind = 25
 	KindRecover     Kind = 26
+	KindStanding    Kind = 27
 )
 
 // String is the kind's name in logs and captures.
@@ -88,6 +89,8 @@ func (k Kind) String() string {
 		return "ready"
 	case KindRecover:
 		return "recover"
+	case KindStanding:
+		return "standing"
 	default:
 		return fmt.Sprintf("kind %d", uint8(k))
 	}
@@ -420,6 +423,8 @@ func readBody(k Kind, r *Reader, attached []byte) Body {
 		b = &Propose{ReadChange(at)}
 	case KindReady:
 		b = readReady(r)
+	case KindStanding:
+		b = readStanding(r)
 	case KindRecover:
 		checkAttached(r, at, attached)
 		b = &Recover{ReadRecovery(at)}

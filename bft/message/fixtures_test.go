@@ -64,7 +64,7 @@ func change() *Change {
 
 func recovery(pieces byte) *Recovery {
 	e := testEpoch()
-	r := &Recovery{Chain: e.Chain, Of: e.ID, Next: e.Configuration, Seq: 9, Header: crypto.Digest{4}}
+	r := &Recovery{Chain: e.Chain, Of: e.ID, Next: e.Configuration, Number: 3, Seq: 9, Header: crypto.Digest{4}}
 	for i := range pieces {
 		r.Evidence = append(r.Evidence, crypto.Digest{i + 1})
 	}
@@ -128,6 +128,8 @@ func samples() []Body {
 		ready(1),
 		&Recover{recovery(2)},
 		&Recover{recovery(0)},
+		&Standing{Recovery: crypto.Digest{1}, Incarnation: epoch.Incarnation{2}, Seq: 7, Willing: true},
+		&Standing{Given: true},
 		&PrePrepare{Vote: Vote{View: 3, Seq: 7, Digest: NewChangeBatch(1234, change()).Digest()}, Batch: NewChangeBatch(1234, change())},
 		&Bodies{Seq: 7, Batch: NewChangeBatch(9, change()).Digest(), Time: 9, Change: change()},
 		&Have{HandOver: []byte("a hand-over")},

@@ -25,6 +25,7 @@ type Recovery struct {
 	Chain     crypto.Digest
 	Of        crypto.Digest // identity of the epoch that it ends
 	Next      epoch.Configuration
+	Number    uint64          // of several of one epoch the one with the highest number counts: ms since 1970, say
 	Seq       epoch.Seq       // where the next epoch begins,
 	Header    crypto.Digest   // at this header
 	Evidence  []crypto.Digest // IDs of the evidence that it rests on, in ascending order; none: the quorum is lost
@@ -34,7 +35,33 @@ type Recovery struct {
 // Recover tells the members of a recovery that is asked for.
 type Recover struct{ Recovery *Recovery }
 
-func (*Recover) Kind() Kind { return KindRecover }
+// Standing is where a member stands, of whom a recovery would end the epoch.
+type Standing struct {
+	Recovery    crypto.Digest     // its ID
+	Incarnation epoch.Incarnation // of the member's log
+	Seq         epoch.Seq         // newest slot executed
+	Willing     bool              // it would take part
+	Given       bool              // it does, and votes in the old epoch no more
+}
+
+func (*Recover) Kind() Kind  { return KindRecover }
+func (*Standing) Kind() Kind { return KindStanding }
+
+func (s *Standing) encode(w *Writer) {
+	w.Fixed(s.Recovery[:])
+	w.Fixed(s.Incarnation[:])
+	w.U64(uint64(s.Seq))
+	w.Flag(s.Willing)
+	w.Flag(s.Given)
+}
+func (*Standing) attach(*Writer) {}
+
+func readStanding(r *Reader) *Standing {
+	s := &Standing{Recovery: r.Digest()}
+	r.Fixed(s.Incarnation[:])
+	s.Seq, s.Willing, s.Given = epoch.Seq(r.U64()), r.Flag(), r.Flag()
+	return s
+}
 
 // Signed is what operators sign.
 func (c *Recovery) Signed() []byte {
@@ -45,6 +72,7 @@ func (c *Recovery) Signed() []byte {
 	w.Fixed(c.Chain[:])
 	w.Fixed(c.Of[:])
 	w.Fixed(next[:])
+	w.U64(c.Number)
 	w.U64(uint64(c.Seq))
 	w.Fixed(c.Header[:])
 	w.U32(uint32(len(c.Evidence)))
@@ -67,6 +95,7 @@ func (c *Recovery) Encode(w *Writer) {
 	w.Fixed(c.Chain[:])
 	w.Fixed(c.Of[:])
 	WriteConfiguration(w, &c.Next)
+	w.U64(c.Number)
 	w.U64(uint64(c.Seq))
 	w.Fixed(c.Header[:])
 	w.U32(uint32(len(c.Evidence)))
@@ -80,7 +109,7 @@ var errNamedEvidence = errors.New("evidence not in ascending order of its IDs")
 
 // ReadRecovery reads what Encode writes.
 func ReadRecovery(r *Reader) *Recovery {
-	c := &Recovery{Chain: r.Digest(), Of: r.Digest(), Next: *ReadConfiguration(r), Seq: epoch.Seq(r.U64()), Header: r.Digest()}
+	c := &Recovery{Chain: r.Digest(), Of: r.Digest(), Next: *ReadConfiguration(r), Number: r.U64(), Seq: epoch.Seq(r.U64()), Header: r.Digest()}
 	for range r.Count(MaxNamedEvidence, crypto.DigestSize) {
 		d := r.Digest()
 		if n := len(c.Evidence); n > 0 && bytes.Compare(c.Evidence[n-1][:], d[:]) >= 0 {

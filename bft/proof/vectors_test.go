@@ -212,6 +212,8 @@ func messageVectors(t *testing.T) (vectors []vector) {
 		{&message.Propose{Change: changes.Change.With(nil)}, in{"change": hexed(message.EncodeChange(changes.Change.With(nil)))}},
 		{&message.Ready{Change: changes.Change.ID(), Incarnation: epoch.Incarnation{2}, Seq: 6, Header: h.Digest()}, in{
 			"change": changes.Change.ID().String(), "incarnation": epoch.Incarnation{2}.String(), "seq": "6", "header_digest": h.Digest().String()}},
+		{&message.Standing{Recovery: testRecovery(e, h).ID(), Incarnation: epoch.Incarnation{2}, Seq: 6, Willing: true}, in{
+			"recovery": testRecovery(e, h).ID().String(), "incarnation": epoch.Incarnation{2}.String(), "seq": "6", "willing": "1", "given": "0"}},
 		{&message.Recover{Recovery: testRecovery(e, h)}, in{"recovery": hexed(message.EncodeRecovery(testRecovery(e, h)))}},
 	} {
 		e := e
@@ -368,7 +370,7 @@ func testChange(e *epoch.Epoch) *message.Change {
 }
 
 func testRecovery(e *epoch.Epoch, h proof.Header) *message.Recovery {
-	c := &message.Recovery{Chain: e.Chain, Of: e.ID, Next: e.Configuration, Seq: h.Seq, Header: h.Digest(), Evidence: []crypto.Digest{{1}, {2}}}
+	c := &message.Recovery{Chain: e.Chain, Of: e.ID, Next: e.Configuration, Number: 1_700_000_000_123, Seq: h.Seq, Header: h.Digest(), Evidence: []crypto.Digest{{1}, {2}}}
 	c.Approve(crypto.Ed25519(), keys[39])
 	return c
 }
@@ -419,7 +421,7 @@ func epochVectors(t *testing.T) []vector {
 		}, {
 			Name: "a recovery",
 			Input: in{"recovery": in{"chain": recovery.Chain.String(), "of": recovery.Of.String(), "next": configurationInput(&recovery.Next),
-				"seq": num(recovery.Seq), "header": recovery.Header.String(), "evidence": recovery.Evidence, "authority": approvals(recovery.Authority)}},
+				"number": num(recovery.Number), "seq": num(recovery.Seq), "header": recovery.Header.String(), "evidence": recovery.Evidence, "authority": approvals(recovery.Authority)}},
 			Bytes: map[string]string{"recovery": hexed(message.EncodeRecovery(recovery)), "signed": hexed(recovery.Signed()), "id": recovery.ID().String()},
 		},
 	}

@@ -127,7 +127,7 @@ func (e *endToEnd) binding(url string) (said []string) {
 		}
 		counted++
 		switch m[1] {
-		case "status", "want", "have", "bundle", "fetch", "bodies", "evidence", "propose", "ready", "recover":
+		case "status", "want", "have", "bundle", "fetch", "bodies", "evidence", "propose", "ready", "recover", "standing":
 		default:
 			if m[2] != "0" {
 				said = append(said, m[1]+" "+m[2])

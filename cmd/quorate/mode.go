@@ -19,6 +19,7 @@ import (
 	"github.com/quorate/quorate/api"
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/client"
 	"github.com/quorate/quorate/crypto"
 )
 
@@ -165,54 +166,60 @@ func (o *operator) showParameters(ctx context.Context) error {
 	return o.app.writeWords(e.Parameters, names)
 }
 
-// known is what an operator has come to know of the network before he signs anything.
+// known is what an operator has come to know of the network before he signs anything. Nodes may lie: the epoch is one that is proven from the
+// genesis on, and how a node is, it says of itself.
 type known struct {
 	*network
-	epoch *epoch.Epoch
-	at    map[string]api.Status // by endpoint, of those that answer
+	client *client.Client
+	epoch  *epoch.Epoch
+	at     map[string]api.Status // by endpoint, of those that answer and are in that epoch
 }
 
-// look asks all nodes how they are, and for the epoch that most of them are in; as many must agree on it as it takes for one to be honest.
+func (k *known) close() { k.client.Close() }
+
+// look asks all nodes how they are, and for the newest epoch that one of them proves.
 func (o *operator) look(ctx context.Context) (*known, error) {
 	n, err := o.find()
 	if err != nil {
 		return nil, err
 	}
-	k := &known{network: n, at: make(map[string]api.Status)}
-	said := make(map[crypto.Digest]int) // how many tell of an epoch
-	var newest *epoch.Epoch
-	var last error
-	for _, answer := range o.stand(ctx, n, func(s *api.Status) uint64 { return s.Epoch }) {
-		if answer.err != nil {
-			last = answer.err
-			continue
-		}
-		e := answer.epoch
-		if e.Chain != n.genesis.Digest() {
-			last = fail(exitUnavailable, "%s is a node of another chain", answer.endpoint)
-			continue
-		}
-		k.at[answer.endpoint] = answer.status
-		said[e.ID]++
-		least := e.Witnesses()
-		if n.fixed {
-			least = 1
-		}
-		if said[e.ID] >= least && (newest == nil || e.Number > newest.Number) {
-			newest = e
-		}
+	c, err := n.client()
+	if err != nil {
+		return nil, err
 	}
-	if newest == nil {
-		if last == nil {
-			last = fail(exitUnavailable, "the nodes tell of different epochs: try again")
-		}
-		return nil, last
+	k := &known{network: n, client: c, at: make(map[string]api.Status)}
+	if err := o.lookAgain(ctx, k); err != nil {
+		c.Close()
+		return nil, err
 	}
-	k.epoch = newest
 	return k, nil
 }
 
-// standing is a node's own word on how it is, and on an epoch.
+func (o *operator) lookAgain(ctx context.Context, k *known) error {
+	clear(k.at)
+	var last error
+	answers := o.stand(ctx, k)
+	k.epoch = nil
+	for _, a := range answers {
+		switch {
+		case a.err != nil:
+			last = a.err
+		case k.epoch == nil || a.epoch.Number > k.epoch.Number:
+			k.epoch = a.epoch
+		}
+	}
+	if k.epoch == nil {
+		return last
+	}
+	for _, a := range answers {
+		if a.err == nil && a.epoch.ID == k.epoch.ID {
+			k.at[a.endpoint] = a.status
+		}
+	}
+	return nil
+}
+
+// standing is a node's own word on how it is, and the epoch that it proves to be in.
 type standing struct {
 	endpoint string
 	status   api.Status
@@ -223,76 +230,31 @@ type standing struct {
 // askTime is how long one node of several is waited for.
 const askTime = 2 * time.Second
 
-// stand asks all nodes at once how they are, and each for an epoch that it knows.
-func (o *operator) stand(ctx context.Context, n *network, which func(*api.Status) uint64) []standing {
+// stand asks all nodes at once.
+func (o *operator) stand(ctx context.Context, k *known) []standing {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	answers := make([]standing, len(n.endpoints))
+	answers := make([]standing, len(k.endpoints))
 	var wg sync.WaitGroup
-	for i, endpoint := range n.endpoints {
+	for i, endpoint := range k.endpoints {
 		wg.Go(func() {
 			a := &answers[i]
 			a.endpoint = endpoint
 			var words json.RawMessage
-			if words, a.err = o.ask(ctx, n, endpoint, "/status"); a.err != nil {
+			if words, a.err = o.ask(ctx, k.network, endpoint, "/status"); a.err != nil {
 				return
 			}
 			if err := json.Unmarshal(words, &a.status); err != nil {
 				a.err = fail(exitUnavailable, "%s: the answer is no status: %w", endpoint, err)
 				return
 			}
-			if words, a.err = o.ask(ctx, n, endpoint, fmt.Sprintf("/epoch/%d", which(&a.status))); a.err != nil {
-				return
-			}
-			if a.epoch, a.err = readEpoch(words); a.err != nil {
-				a.err = fail(exitUnavailable, "%s: the answer is no epoch: %w", endpoint, a.err)
+			if a.epoch, a.err = k.client.Epoch(ctx, endpoint, a.status.Epoch); a.err != nil {
+				a.err = fail(exitUnavailable, "%s does not prove the epoch that it says to be in: %w", endpoint, a.err)
 			}
 		})
 	}
 	wg.Wait()
 	return answers
-}
-
-// readEpoch takes a node's answer for an epoch. Its identity is checked by whoever signs for it: a change of another one holds nowhere.
-func readEpoch(words json.RawMessage) (*epoch.Epoch, error) {
-	var in api.Epoch
-	if err := json.Unmarshal(words, &in); err != nil {
-		return nil, err
-	}
-	e := &epoch.Epoch{Number: in.Number, Base: epoch.Seq(in.Base)}
-	for _, d := range []struct {
-		text string
-		into *crypto.Digest
-	}{{in.Identity, &e.ID}, {in.Chain, &e.Chain}} {
-		if err := d.into.UnmarshalText([]byte(d.text)); err != nil {
-			return nil, err
-		}
-	}
-	if err := e.Mode.UnmarshalText([]byte(in.Mode)); err != nil {
-		return nil, err
-	}
-	for _, m := range in.Members {
-		member := epoch.Member{Name: m.Name, PeerID: m.PeerID, Address: m.Address, API: m.API}
-		if err := member.Key.UnmarshalText([]byte(m.Key)); err != nil {
-			return nil, err
-		}
-		if err := member.Incarnation.UnmarshalText([]byte(m.Incarnation)); err != nil {
-			return nil, err
-		}
-		e.Members = append(e.Members, member)
-	}
-	for _, f := range e.Parameters.Fields() {
-		*f.Value = in.Parameters[f.Name]
-	}
-	for _, text := range in.Operators {
-		var key crypto.PublicKey
-		if err := key.UnmarshalText([]byte(text)); err != nil {
-			return nil, err
-		}
-		e.Operators = append(e.Operators, key)
-	}
-	e.Threshold = in.Threshold
-	return e, nil
 }
 
 // keysOf opens the operators' keys.
@@ -326,6 +288,7 @@ func (o *operator) change(ctx context.Context, done string, edit func(*epoch.Con
 	if err != nil {
 		return err
 	}
+	defer k.close()
 	next := k.epoch.Configuration
 	next.Members = slices.Clone(next.Members)
 	if err := edit(&next); err != nil {
@@ -356,7 +319,7 @@ func (o *operator) change(ctx context.Context, done string, edit func(*epoch.Con
 	if err := o.hand(ctx, k, "/change", body.Bytes()); err != nil {
 		return err
 	}
-	e, err := o.await(ctx, k, func() string { return o.whyChangeWaits(k) })
+	e, err := o.await(ctx, k, func() string { return o.whyChangeWaits(k, c.ID().String()) })
 	if err != nil {
 		return err
 	}
@@ -415,28 +378,23 @@ func (o *operator) post(ctx context.Context, n *network, endpoint, path string, 
 // awaitPause is how often nodes are asked whether the next epoch serves.
 const awaitPause = 50 * time.Millisecond
 
-// await waits until a quorum of a later epoch is in it, and one of them is ready. why says what it waits for, if it waits in vain.
+// await waits until a quorum of the next epoch is in it or beyond, and one of them is ready. why says what it waits for, if it waits in vain.
 func (o *operator) await(ctx context.Context, k *known, why func() string) (*epoch.Epoch, error) {
 	for {
-		var later *epoch.Epoch
+		var next *epoch.Epoch
 		in, ready := 0, false
-		for _, answer := range o.stand(ctx, k.network, func(s *api.Status) uint64 { return min(s.Epoch, k.epoch.Number+1) }) {
-			if answer.err != nil || answer.epoch.Number <= k.epoch.Number {
+		for _, a := range o.stand(ctx, k) {
+			if a.err != nil || a.epoch.Number <= k.epoch.Number {
 				continue
 			}
-			later = answer.epoch
-			in++
-			ready = ready || answer.status.Ready
+			if e, err := k.client.Epoch(ctx, a.endpoint, k.epoch.Number+1); err == nil {
+				next = e // there is one, and it is proven
+				in++
+				ready = ready || a.status.Ready
+			}
 		}
-		least := k.epoch.Quorum()
-		if later != nil {
-			least = later.Quorum()
-		}
-		if len(k.endpoints) == 1 {
-			least = 1
-		}
-		if later != nil && in >= least && ready {
-			return later, nil
+		if next != nil && in >= min(next.Quorum(), len(k.endpoints)) && ready {
+			return next, nil
 		}
 		select {
 		case <-time.After(awaitPause):
@@ -447,18 +405,22 @@ func (o *operator) await(ctx context.Context, k *known, why func() string) (*epo
 }
 
 // whyChangeWaits says who is not ready for a change.
-func (o *operator) whyChangeWaits(k *known) string {
+func (o *operator) whyChangeWaits(k *known, id string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	for endpoint := range k.at {
 		words, err := o.ask(ctx, k.network, endpoint, "/changes")
 		var all api.Changes
-		if err != nil || json.Unmarshal(words, &all) != nil || len(all.Changes) == 0 {
+		if err != nil || json.Unmarshal(words, &all) != nil {
+			continue
+		}
+		i := slices.IndexFunc(all.Changes, func(c api.Change) bool { return c.ID == id })
+		if i < 0 {
 			continue
 		}
 		var missing []string
-		for i, m := range k.epoch.Members {
-			if !slices.Contains(all.Changes[0].Ready, uint32(i+1)) {
+		for j, m := range k.epoch.Members {
+			if !slices.Contains(all.Changes[i].Ready, uint32(j+1)) {
 				missing = append(missing, m.Name)
 			}
 		}

@@ -37,7 +37,15 @@ quorum of the epoch answers: then it can help itself.`
 }
 
 func (o *operator) recover(ctx context.Context) error {
-	k, next, head, err := o.gather(ctx)
+	if o.node != "" {
+		return fail(exitUsage, "--node: a recovery is for all nodes that are left: leave it out")
+	}
+	k, err := o.look(ctx)
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	next, head, err := o.gather(ctx, k)
 	if err != nil {
 		return err
 	}
@@ -45,13 +53,11 @@ func (o *operator) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := &message.Recovery{Chain: k.epoch.Chain, Of: k.epoch.ID, Next: *next, Seq: epoch.Seq(head.Seq)}
+	c := &message.Recovery{Chain: k.epoch.Chain, Of: k.epoch.ID, Next: *next, Number: uint64(time.Now().UnixMilli()), Seq: epoch.Seq(head.Seq)}
 	if err := c.Header.UnmarshalText([]byte(head.Header)); err != nil {
 		return fail(exitUnavailable, "node %d: its header is no digest: %w", head.Node, err)
 	}
-	if c.Evidence, err = o.evidenceAgainst(ctx, k); err != nil {
-		return err
-	}
+	c.Evidence = o.evidenceAgainst(ctx, k)
 	for _, key := range keys {
 		c.Approve(crypto.Ed25519(), key)
 	}
@@ -72,75 +78,71 @@ func (o *operator) recover(ctx context.Context) error {
 	return nil
 }
 
+// gatherTime is how long nodes that say to be further than the others are waited for: if they are, they show it.
+const gatherTime = 8 * time.Second
+
 // gather waits until enough nodes stand at the newest block that is left, and says what follows: byzantine mode, with the logs that the members
-// have now.
-func (o *operator) gather(ctx context.Context) (*known, *epoch.Configuration, *api.Status, error) {
-	for {
-		k, err := o.look(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				return nil, nil, nil, err
-			}
-			return nil, nil, nil, o.tooShort()
-		}
+// have now. A node that says to be further, and from which the others get nothing, is not believed.
+func (o *operator) gather(ctx context.Context, k *known) (*epoch.Configuration, *api.Status, error) {
+	for begun := time.Now(); ; {
 		next := k.epoch.Configuration
 		next.Mode, next.Members = epoch.Byzantine, slices.Clone(next.Members)
+		stand := make(map[string][]string) // endpoints, by header
 		var head api.Status
-		for _, s := range k.at {
-			if s.Epoch == k.epoch.Number && (head.Node == 0 || s.Seq > head.Seq) {
+		furthest, who := uint64(0), ""
+		for endpoint, s := range k.at {
+			m := &next.Members[k.member(endpoint)-1] // by where it answers, not by what it says to be
+			if err := m.Incarnation.UnmarshalText([]byte(s.Incarnation)); err != nil {
+				continue
+			}
+			stand[s.Header] = append(stand[s.Header], endpoint)
+			if n := len(stand[s.Header]); n > len(stand[head.Header]) || head.Header == "" {
 				head = s
 			}
-			if s.Node >= 1 && int(s.Node) <= len(next.Members) {
-				if err := next.Members[s.Node-1].Incarnation.UnmarshalText([]byte(s.Incarnation)); err != nil {
-					return nil, nil, nil, fail(exitUnavailable, "node %d: %w", s.Node, err)
-				}
+			if s.Seq > furthest {
+				furthest, who = s.Seq, m.Name
 			}
 		}
 		if err := next.Validate(); err != nil {
-			return nil, nil, nil, fail(exitRejected, "%w", err)
+			return nil, nil, fail(exitRejected, "%w", err)
 		}
-		there := 0
-		for _, s := range k.at {
-			if s.Epoch == k.epoch.Number && s.Header == head.Header {
-				there++
+		there, want := len(stand[head.Header]), epoch.Quorum(next.Mode, len(next.Members))
+		if there >= want && (furthest == head.Seq || time.Since(begun) > gatherTime) {
+			if furthest > head.Seq {
+				o.app.say("%s says to be at slot %d, and shows nobody: it is not believed", who, furthest)
 			}
-		}
-		if want := epoch.Quorum(next.Mode, len(next.Members)); there >= want {
-			return k, &next, &head, nil
+			return &next, &head, nil
 		}
 		select {
 		case <-time.After(4 * awaitPause):
 		case <-ctx.Done():
-			return nil, nil, nil, fail(exitUnavailable, "%d of %d members stand at slot %d, the newest that is left, and %d must: start the others, also those whose disks are new",
-				there, len(next.Members), head.Seq, epoch.Quorum(next.Mode, len(next.Members)))
+			return nil, nil, fail(exitUnavailable, "%d of %d members stand at slot %d, and %d must stand at one: start the others, also those whose disks are new",
+				there, len(next.Members), head.Seq, want)
+		}
+		if err := o.lookAgain(ctx, k); err != nil && ctx.Err() == nil {
+			return nil, nil, err
 		}
 	}
 }
 
-// evidenceAgainst are the IDs of all evidence of the epoch that nodes hold.
-func (o *operator) evidenceAgainst(ctx context.Context, k *known) ([]crypto.Digest, error) {
+// evidenceAgainst are the IDs of all evidence of the epoch that nodes tell of.
+func (o *operator) evidenceAgainst(ctx context.Context, k *known) []crypto.Digest {
 	var ids []crypto.Digest
 	for endpoint := range k.at {
 		words, err := o.ask(ctx, k.network, endpoint, "/evidence")
-		if err != nil {
-			return nil, err
-		}
 		var list api.EvidenceList
-		if err := json.Unmarshal(words, &list); err != nil {
-			return nil, fail(exitUnavailable, "%s: the answer is no list of evidence: %w", endpoint, err)
+		if err != nil || json.Unmarshal(words, &list) != nil {
+			continue // the others tell of it
 		}
 		for _, e := range list.Evidence {
 			var id crypto.Digest
-			if err := id.UnmarshalText([]byte(e.ID)); err != nil {
-				return nil, fail(exitUnavailable, "%s: %w", endpoint, err)
-			}
-			if e.Epoch == k.epoch.ID.String() && !slices.Contains(ids, id) {
+			if id.UnmarshalText([]byte(e.ID)) == nil && e.Epoch == k.epoch.ID.String() && !slices.Contains(ids, id) {
 				ids = append(ids, id)
 			}
 		}
 	}
 	slices.SortFunc(ids, func(a, b crypto.Digest) int { return slices.Compare(a[:], b[:]) })
-	return ids[:min(len(ids), message.MaxNamedEvidence)], nil
+	return ids[:min(len(ids), message.MaxNamedEvidence)]
 }
 
 // whyRecoveryWaits says why members refuse.
@@ -150,17 +152,17 @@ func (o *operator) whyRecoveryWaits(k *known) string {
 	for endpoint := range k.at {
 		words, err := o.ask(ctx, k.network, endpoint, "/changes")
 		var all api.Changes
-		if err != nil || json.Unmarshal(words, &all) != nil || len(all.Recoveries) == 0 {
+		if err != nil || json.Unmarshal(words, &all) != nil || all.Recovery == nil {
 			continue
 		}
-		r := all.Recoveries[len(all.Recoveries)-1]
+		r := all.Recovery
 		switch {
-		case r.Further:
-			return ": a member is beyond where it would begin; ask again"
+		case r.Further > 0:
+			return ": a member says to be beyond where it would begin; ask again"
 		case r.Voters >= k.epoch.Quorum():
 			return fmt.Sprintf(": %d members with a vote answer, which is a quorum of epoch %d: it can help itself, with quorate mode", r.Voters, k.epoch.Number)
 		}
-		return fmt.Sprintf(": %d members have answered", len(r.Heard))
+		return fmt.Sprintf(": %d members have answered, and %d are willing", len(r.Heard), len(r.Willing))
 	}
 	return ": nothing waits for it; ask again"
 }

@@ -80,7 +80,7 @@ type Released struct {
 	Blocks       []proof.Header  // of blocks that are durable now, so that the machine may make what it executed durable
 	Execute      []bft.Execution // for the Executor
 	Read         []bft.Read      // for Blocks.Read, whose answer is an event
-	Epochs       bool            // the Checker is another one now, and knows more epochs
+	Epochs       []*epoch.Epoch  // the Checker is another one now, and knows these as well
 	Acknowledged *bft.Acknowledgement
 	Answers      []Answer
 	Halt         *bft.Divergence
@@ -171,7 +171,7 @@ func (h *Host) Done(g *Group) Released {
 		for _, next := range e.Enter {
 			h.checker = h.checker.with(next)
 			h.clients.parameters = next.Parameters
-			out.Epochs = true
+			out.Epochs = append(out.Epochs, next)
 		}
 		for _, rec := range e.Persist {
 			if d, ok := rec.(*ordering.Decided); ok {
@@ -217,6 +217,10 @@ func (h *Host) Ask(c *message.Change) error {
 		return err
 	}
 	h.Step(bft.Asked{Change: c})
+	id := c.ID()
+	if !slices.ContainsFunc(h.replica.Changes(), func(w bft.Change) bool { return w.ID == id }) {
+		return errNotTaken
+	}
 	return nil
 }
 
@@ -226,8 +230,14 @@ func (h *Host) Recover(c *message.Recovery) error {
 		return err
 	}
 	h.Step(bft.AskedToRecover{Recovery: c})
+	if now := h.replica.Recovery(); now == nil || now.ID != c.ID() {
+		return errNotTaken
+	}
 	return nil
 }
+
+// errNotTaken is that what operators have signed holds, and does not wait: others do, or the log is beyond it.
+var errNotTaken = errors.New("it holds, and is not taken: others wait that are newer or about to come about, or it begins below what this node has")
 
 // Executed says what came of batches.
 func (h *Host) Executed(results []Result) {

@@ -110,9 +110,23 @@ func (b *boot) visit(at store.Position, r store.Record, live bool) error {
 		b.w.epochs[rec.Epoch.ID] = rec.Epoch
 	}
 	if live {
+		b.forgetFacts(rec)
 		b.past = append(b.past, rec)
 	}
 	return nil
+}
+
+// forgetFacts lets go of facts about slots that stand in one append with a Base, and before it: it repeats those that are still live, and of the
+// others the batches may be gone. An epoch begins with a Base that has none.
+func (b *boot) forgetFacts(before ordering.Record) {
+	switch before.(type) {
+	case *ordering.Base, *ordering.Entered:
+		b.past = slices.DeleteFunc(b.past, func(rec ordering.Record) bool {
+			_, fact := ordering.VoteOf(rec)
+			_, base := rec.(*ordering.Base)
+			return fact || base
+		})
+	}
 }
 
 // addBlock notes where a block is. Its batch may be damaged: the log tells when all of it is read.

@@ -27,14 +27,14 @@ const slot = { view: u64, seq: u64, batch_digest: d32 }, [vote, named, ofView] =
 const messages = { 1: vote, 2: vote, 3: vote, 7: ofView, 8: shows({ accepted: list(struct(slot)) }), 9: vote, 10: vote, 11: message({ ...slot, attached_digest: d32 }), 12: ofView, 4: message({ view: u64, delivered: u64 }), 16: message({ seq: u64, header_digest: d32 }),
   5: shows({ prepared: list(struct(slot)) }), 18: message({ from: u64, to: u64 }), 19: named, 22: named, 23: named, 6: message({ view: u64, view_changes: list(struct({ author: u32, digest: d32 })) }), 20: message({ head: u64, attached_digest: d32 }),
   17: message({ view: u64, installed: uint(1, 0, 1), delivered: u64, acknowledged: u64, stable: u64, progress: list(uint(1, 0, 3)) }),
-  21: message({ seq: u64, batch_digest: d32, missing: list(u16) }), 24: named, 25: message({ change: d32, incarnation: d16, seq: u64, header_digest: d32 }), 26: named };
+  21: message({ seq: u64, batch_digest: d32, missing: list(u16) }), 24: named, 25: message({ change: d32, incarnation: d16, seq: u64, header_digest: d32 }), 26: named, 27: message({ recovery: d32, incarnation: d16, seq: u64, willing: uint(1, 0, 1), given: uint(1, 0, 1) }) };
 const detached = struct({ signed: bytes, signature: d64 }), member = struct({ name: text, key: d32, peer_id: text, address: text, api: text, incarnation: d16 });
 const bounds = { window: [8, 4096], checkpoint: [2, 1024], pipeline: [1, 64], burst: [1, 64], batch_requests: [1, 2000], batch_bytes: [1024, 2 ** 21], request_bytes: [256, 2 ** 18],
   write_set_bytes: [1024, 2 ** 22], request_write_keys: [1, 1024], request_write_bytes: [1024, 2 ** 19], nonce_window: [16, 1024], last_ahead: [1024, 2 ** 24] };
 const modes = { byzantine: 1, crash: 2 }, mode = { put: m => u8.put(modes[m]), get: take => ['', 'byzantine', 'crash'][u8.get(take)] };
 const configuration = { mode, members: list(member), parameters: struct(Object.fromEntries(Object.keys(bounds).map(name => [name, u32]))), operators: list(d32), threshold: u32 }, config = struct(configuration);
 const ends = { chain: d32, of: d32, next: config }, authority = list(struct({ key: d32, signature: d64 })), whole = of => ({ put: v => v, get: take => of.put(of.get(take)) }); // kept as bytes
-const change = struct({ ...ends, last: u64, authority, readiness: list(detached) }), recovery = struct({ ...ends, seq: u64, header: d32, evidence: list(d32), authority });
+const change = struct({ ...ends, last: u64, authority, readiness: list(detached) }), recovery = struct({ ...ends, number: u64, seq: u64, header: d32, evidence: list(d32), authority });
 const batch = { put: v => time.put(v.time) + (v.change ? 'ffffffff' + v.change : list(bytes).put(v.transactions)), // a change stands in the place of a count
   get: (take, at = time.get(take), n = u32.get(take)) => n === '4294967295' ? { time: at, change: whole(change).get(take) } : { time: at, transactions: some(n, bytes, take) } };
 const place = struct({ seq: u64, batch_digest: d32, time }), bodies = { put: v => place.put(v) + (v.change ? '01' + v.change : '00' + list(bytes).put(v.transactions)),
@@ -48,7 +48,7 @@ const genesis = struct({ chain: text, test: bit, ...configuration, time }), [hea
 const [idOf, bodyOf] = [signed => H('quorate/tx/id/1', signed), whole => H('quorate/tx/body/1', whole)];
 const batchDigest = (at, all, c) => c ? H('quorate/batch/change/1', time.put(at), c) : H('quorate/batch/1', time.put(at), list(d32).put(all.map(bodyOf)));
 const configDigest = c => H('quorate/configuration/1', config.put(c)), signedOf = (name, c) => hex(`quorate/${name}\x01`) + c.chain + c.of + configDigest(c.next); // what operators sign begins so
-const signedChange = c => signedOf('change', c) + u64.put(c.last), signedRecovery = r => signedOf('recovery', r) + u64.put(r.seq) + r.header + list(d32).put(r.evidence);
+const signedChange = c => signedOf('change', c) + u64.put(c.last), signedRecovery = r => signedOf('recovery', r) + u64.put(r.number) + u64.put(r.seq) + r.header + list(d32).put(r.evidence);
 const [leaf, node] = [o => H('quorate/merkle/leaf/1', outcome.put(o)), (left, right) => H('quorate/merkle/node/1', left, right)];
 const root = (n, tree) => H('quorate/merkle/root/1', u64.put(n), tree), half = n => 2 ** Math.floor(Math.log2(n - 1)); // the largest power of two below n
 const top = leaves => leaves.length < 2 ? leaves.join('') : node(top(leaves.slice(0, half(leaves.length))), top(leaves.slice(half(leaves.length))));

@@ -35,7 +35,7 @@ func (w *World) disaster() {
 			n.replaceDisk(store.NewMemory())
 		}
 	}
-	w.audit.rewind(w.audit.durable(keep.id))
+	w.audit.rewind(max(w.audit.durable(keep.id), w.audit.of(keep.id).ran))
 	w.number = keep.host.Replica().Epoch().Number
 	w.audit.begun = w.number
 	w.after(w.ofFaults.about(3*second), nil, faults, 8, w.operate)
@@ -64,12 +64,12 @@ func (w *World) operate() {
 	if ready < quorumOf(epoch.Byzantine, len(w.nodes)) {
 		return
 	}
-	c := &message.Recovery{Chain: e.Chain, Of: e.ID, Next: next, Seq: head.Seq, Header: head.Digest()}
-	c.Approve(w.scheme, w.operator)
-	if w.asked != nil {
-		c = w.asked // operators sign one, and no other
+	c := w.asked
+	if c == nil || message.ConfigurationDigest(&c.Next) != message.ConfigurationDigest(&next) { // somebody has lost its disk again
+		c = &message.Recovery{Chain: e.Chain, Of: e.ID, Next: next, Number: uint64(w.now / milli), Seq: head.Seq, Header: head.Digest()}
+		c.Approve(w.scheme, w.operator)
+		w.asked = c
 	}
-	w.asked = c
 	w.audit.recoveries[c.ID()] = c
 	for _, n := range w.nodes {
 		if n.up() && w.ofFaults.permille(600) {
