@@ -189,21 +189,24 @@ func (r *Replica) onHandOver(h *proof.HandOver) {
 	r.compareHandOver()
 }
 
-// compareHandOver holds what this replica has come to against a hand-over that others have proven.
+// compareHandOver holds what this replica has come to against a hand-over that others have proven. If it begins at this replica's own header, and
+// nothing is delivered above that, it is what follows, whatever this replica has given its word to.
 func (r *Replica) compareHandOver() {
 	h := r.sealed.shown
 	if h == nil || r.head.Seq < h.Header.Seq || r.halted {
 		return
 	}
-	if s := &r.sealed; h.Forced == nil && s.forced != nil && r.head == h.Header {
-		s.next, s.forced = h.Follows(r.epoch), nil // those who were ready for it have begun it after all
-	}
-	if h.Forced != nil && r.sealed.forced == nil && r.delivered == h.Header.Seq && r.head.Digest() == h.Header.Digest() {
-		r.sealByForce(h.Forced)
-	}
-	if r.sealed.next == nil || r.sealed.next.ID != h.Follows(r.epoch).ID {
+	if r.head != h.Header {
 		r.diverged(h.Header.Seq, r.head.Digest(), h.Header.Digest())
 		return
+	}
+	if r.delivered > h.Header.Seq {
+		return // it will have executed more in a moment
+	}
+	if s := &r.sealed; s.next == nil || s.next.ID != h.Follows(r.epoch).ID {
+		r.dropAbove(h.Header.Seq)
+		s.next = h.Follows(r.epoch)
+		r.out.Enter = append(r.out.Enter, s.next)
 	}
 	r.enter(h)
 }
