@@ -65,7 +65,7 @@ fuzz:
 
 # Real processes under kill -9 and load: minutes, so not among the unit tests.
 e2e:
-	QUORATE_E2E=1 go test -count=1 -v -timeout 30m -run "^TestEndToEnd" ./cmd/quorate
+	QUORATE_E2E=1 go test -count=1 -v -timeout 60m -run "^TestEndToEnd" ./cmd/quorate
 
 # A network and its clients in one process, killed so many times: nothing that was acknowledged is lost. The seed is printed;
 # QUORATE_SEED repeats the choices, though not what the machine makes of them.

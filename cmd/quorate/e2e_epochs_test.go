@@ -173,7 +173,7 @@ func TestEndToEndKillAllInASwitch(t *testing.T) {
 	e := newEndToEnd(t)
 	n := e.testnet()
 	e.allReady(n)
-	for round := range 10 {
+	for round := range 6 {
 		l := e.load("acks"+strconv.Itoa(round), "6s")
 		l.until(200)
 		s, err := e.status(n, 1)
@@ -184,7 +184,7 @@ func TestEndToEndKillAllInASwitch(t *testing.T) {
 		}
 		ask := e.command("mode", to, "--timeout", "20s")
 		e.must(ask.Start())
-		time.Sleep(time.Duration(20*round) * time.Millisecond) // at another moment each time: 100 ms in the middle
+		time.Sleep(time.Duration(20*round) * time.Millisecond) // at another moment each time, 100 ms the last
 		e.run("testnet", "kill", "1", "2", "3", "4")
 		e.run("testnet", "start", "1", "2", "3", "4")
 		_ = ask.Wait() // it may have been cut off

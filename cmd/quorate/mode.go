@@ -424,6 +424,14 @@ func (o *operator) whyChangeWaits(k *known, id string) string {
 				missing = append(missing, m.Name)
 			}
 		}
+		if all.Changes[i].Mode == epoch.Crash.String() {
+			if words, err := o.ask(ctx, k.network, endpoint, "/evidence"); err == nil {
+				var list api.EvidenceList
+				if json.Unmarshal(words, &list) == nil && len(list.Evidence) > 0 {
+					return fmt.Sprintf(": there is evidence against member %d, and whoever holds it is not ready for a mode that bears no liar", list.Evidence[0].Member)
+				}
+			}
+		}
 		return fmt.Sprintf(": it waits, and comes about when enough members are ready; not ready are %s", strings.Join(missing, ", "))
 	}
 	return ": nothing waits for it; ask again"
