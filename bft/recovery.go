@@ -69,8 +69,11 @@ func (r *Replica) tickRecovery() {
 	if w == nil {
 		return
 	}
-	given := r.sealed.forced != nil && r.sealed.forced.ID() == w.id
-	willing := given || r.willing(w)
+	var given crypto.Digest
+	if r.sealed.forced != nil {
+		given = r.sealed.forced.ID()
+	}
+	willing := given == w.id || r.willing(w)
 	if w.said == 0 || r.ticks-w.said >= askTicks || willing && !w.saysWilling(r.self) {
 		w.said = r.ticks
 		r.sendTo(r.peers, &message.Recover{Recovery: w.Recovery})
@@ -78,7 +81,7 @@ func (r *Replica) tickRecovery() {
 			Recovery: w.id, Incarnation: r.birth.Incarnation, Seq: r.head.Seq, Willing: willing, Given: given,
 		})
 	}
-	if !willing || given {
+	if !willing || given == w.id {
 		return
 	}
 	agreed := 0
@@ -115,12 +118,15 @@ func (r *Replica) willing(w *recovery) bool {
 	if w.Next.Members[r.self-1].Incarnation != r.birth.Incarnation {
 		return false
 	}
+	if w.givenElsewhere(r.ticks) >= epoch.Quorum(w.Next.Mode, len(w.Next.Members)) {
+		return false // another one comes about
+	}
+	if r.tainted() {
+		return true // all may be there: the epoch does not bear its liar
+	}
 	whose := r.epoch // it is for these to go on
 	if r.sealed.seq != 0 {
 		whose = r.sealed.next // the epoch has ended, and waits for those who were ready for this one, or whom operators named before
-	}
-	if r.tainted() && r.sealed.forced == nil {
-		return true // all may be there: the epoch does not bear its liar
 	}
 	if whose == nil {
 		return false
@@ -129,13 +135,31 @@ func (r *Replica) willing(w *recovery) bool {
 	return voters < whose.Quorum() && further < whose.Witnesses()
 }
 
+// givenElsewhere is how many members answer that they have given their word to one other recovery, the one that most have.
+func (w *recovery) givenElsewhere(now uint64) (most int) {
+	for i := range w.stands {
+		one := w.fresh(epoch.ReplicaID(i+1), now)
+		if one == nil || one.Given.IsZero() || one.Given == w.id {
+			continue
+		}
+		same := 0
+		for j := range w.stands {
+			if s := w.fresh(epoch.ReplicaID(j+1), now); s != nil && s.Given == one.Given {
+				same++
+			}
+		}
+		most = max(most, same)
+	}
+	return most
+}
+
 // voters is how many members answer whose logs an epoch names and who have not given their word to what follows it, and how many of them say to
 // be beyond where the recovery begins.
 func (w *recovery) voters(e *epoch.Epoch, now uint64) (voters, further int) {
 	for i := range w.stands {
 		id := epoch.ReplicaID(i + 1)
 		s := w.fresh(id, now)
-		if s == nil || s.Given || s.Incarnation != e.Member(id).Incarnation {
+		if s == nil || !s.Given.IsZero() || s.Incarnation != e.Member(id).Incarnation {
 			continue
 		}
 		voters++

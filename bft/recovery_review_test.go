@@ -359,3 +359,85 @@ func TestRefusedRecoveriesShutNoneOut(t *testing.T) {
 	c.tick(3 * recoverTicks)
 	c.inEpoch(1, epoch.Byzantine, 1, 2, 3, 4)
 }
+
+// Some have given their word to a recovery, too few for it to come about, when operators sign another one: whoever has heard of that gives the first
+// no word any more, so all are willing for the second.
+//
+// case K12; waiting for those that the first names, because they answer, turns it red.
+func TestAWordThatIsNotEnoughStandsInNobodysWay(t *testing.T) {
+	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
+	c.tick(1)
+	c.load(6)
+	c.tick(60)
+	c.forget(2, 52)
+	c.forget(3, 53)
+	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool {
+		s, ok := m.Body.(*message.Standing)
+		return from == 4 || to == 4 || to == 3 && ok && s.Willing && from != 3 // 4 is away, and 3 does not hear that others are willing
+	}
+	c.tick(120)
+	first := c.recovery(1)
+	c.recover(1, first)
+	c.tick(recoverTicks + 60)
+	for id, given := range map[epoch.ReplicaID]bool{1: true, 2: true, 3: false} {
+		if c.node(id).replica.Sealed() != given {
+			t.Fatalf("%d has given its word: %v", id, !given)
+		}
+	}
+	c.drop = nil
+	second := c.recovery(1)
+	second.Next.Members[3].Incarnation = c.forget(4, 54).replica.birth.Incarnation
+	second.Authority = nil
+	second.Approve(scheme, operator)
+	for _, x := range c.nodes {
+		c.step(x, AskedToRecover{second})
+	}
+	c.run()
+	c.tick(recoverTicks + 200)
+	c.inEpoch(1, epoch.Byzantine, 1, 2, 3, 4)
+	if e := c.node(1).replica.Epoch(); e.ID != second.ID() {
+		t.Errorf("epoch 1 is %s, want that of the second recovery", e.ID.Short())
+	}
+}
+
+// A quorum has given its word to a recovery, and the attestations are on their way when operators sign another one: the first comes about.
+//
+// case N6; two epochs that follow one, or a word that is taken back although enough have given it, turn it red.
+func TestARecoveryThatComesAboutIsNotReplaced(t *testing.T) {
+	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
+	c.tick(1)
+	c.load(6)
+	c.tick(60)
+	c.forget(2, 52)
+	c.forget(3, 53)
+	c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return from == 4 || to == 4 }
+	c.tick(120)
+	first := c.recovery(1)
+	late := func(from, to epoch.ReplicaID, m *message.Signed) bool {
+		_, ok := m.Body.(*message.Attestation)
+		return from == 4 || to == 4 || ok && m.Epoch == first.ID()
+	}
+	c.drop = late
+	c.recover(1, first)
+	c.tick(recoverTicks + 60)
+	second := c.recovery(1)
+	second.Number++
+	second.Authority = nil
+	second.Approve(scheme, operator)
+	for _, x := range c.nodes {
+		c.step(x, AskedToRecover{second})
+	}
+	c.run()
+	c.tick(2 * recoverTicks)
+	for _, id := range []epoch.ReplicaID{1, 2, 3} {
+		if f := c.node(id).replica.sealed.forced; f == nil || f.ID() != first.ID() {
+			t.Errorf("%d has taken its word back", id)
+		}
+	}
+	c.drop = nil
+	c.tick(200)
+	c.inEpoch(1, epoch.Byzantine, 1, 2, 3, 4)
+	if e := c.node(1).replica.Epoch(); e.ID != first.ID() {
+		t.Errorf("epoch 1 is %s, want that of the first recovery", e.ID.Short())
+	}
+}

@@ -129,7 +129,7 @@ func samples() []Body {
 		&Recover{recovery(2)},
 		&Recover{recovery(0)},
 		&Standing{Recovery: crypto.Digest{1}, Incarnation: epoch.Incarnation{2}, Seq: 7, Willing: true},
-		&Standing{Given: true},
+		&Standing{Given: crypto.Digest{3}},
 		&PrePrepare{Vote: Vote{View: 3, Seq: 7, Digest: NewChangeBatch(1234, change()).Digest()}, Batch: NewChangeBatch(1234, change())},
 		&Bodies{Seq: 7, Batch: NewChangeBatch(9, change()).Digest(), Time: 9, Change: change()},
 		&Have{HandOver: []byte("a hand-over")},

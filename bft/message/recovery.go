@@ -41,7 +41,7 @@ type Standing struct {
 	Incarnation epoch.Incarnation // of the member's log
 	Seq         epoch.Seq         // newest slot executed
 	Willing     bool              // it would take part
-	Given       bool              // it does, and votes in the old epoch no more
+	Given       crypto.Digest     // ID of the recovery that it has given its word to, this one or another: it votes in the old epoch no more; zero: none
 }
 
 func (*Recover) Kind() Kind  { return KindRecover }
@@ -52,14 +52,14 @@ func (s *Standing) encode(w *Writer) {
 	w.Fixed(s.Incarnation[:])
 	w.U64(uint64(s.Seq))
 	w.Flag(s.Willing)
-	w.Flag(s.Given)
+	w.Fixed(s.Given[:])
 }
 func (*Standing) attach(*Writer) {}
 
 func readStanding(r *Reader) *Standing {
 	s := &Standing{Recovery: r.Digest()}
 	r.Fixed(s.Incarnation[:])
-	s.Seq, s.Willing, s.Given = epoch.Seq(r.U64()), r.Flag(), r.Flag()
+	s.Seq, s.Willing, s.Given = epoch.Seq(r.U64()), r.Flag(), r.Digest()
 	return s
 }
 

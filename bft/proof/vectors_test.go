@@ -212,8 +212,8 @@ func messageVectors(t *testing.T) (vectors []vector) {
 		{&message.Propose{Change: changes.Change.With(nil)}, in{"change": hexed(message.EncodeChange(changes.Change.With(nil)))}},
 		{&message.Ready{Change: changes.Change.ID(), Incarnation: epoch.Incarnation{2}, Seq: 6, Header: h.Digest()}, in{
 			"change": changes.Change.ID().String(), "incarnation": epoch.Incarnation{2}.String(), "seq": "6", "header_digest": h.Digest().String()}},
-		{&message.Standing{Recovery: testRecovery(e, h).ID(), Incarnation: epoch.Incarnation{2}, Seq: 6, Willing: true}, in{
-			"recovery": testRecovery(e, h).ID().String(), "incarnation": epoch.Incarnation{2}.String(), "seq": "6", "willing": "1", "given": "0"}},
+		{&message.Standing{Recovery: testRecovery(e, h).ID(), Incarnation: epoch.Incarnation{2}, Seq: 6, Willing: true, Given: testRecovery(e, h).Header}, in{
+			"recovery": testRecovery(e, h).ID().String(), "incarnation": epoch.Incarnation{2}.String(), "seq": "6", "willing": "1", "given": testRecovery(e, h).Header.String()}},
 		{&message.Recover{Recovery: testRecovery(e, h)}, in{"recovery": hexed(message.EncodeRecovery(testRecovery(e, h)))}},
 	} {
 		e := e
