@@ -132,6 +132,26 @@ func TestLeadersTakeTurns(t *testing.T) {
 	}
 }
 
+func TestParametersAreSetByNameWithinBounds(t *testing.T) {
+	p := DefaultParameters()
+	for assignment, want := range map[string]string{
+		"pipeline":     "want NAME=VALUE",
+		"pipelines=2":  `no parameter "pipelines": there are window, checkpoint`,
+		"pipeline=0":   `"0", want 1 to 64`,
+		"pipeline=65":  "want 1 to 64",
+		"pipeline=-1":  "want 1 to 64",
+		"pipeline=2 ":  "want 1 to 64",
+		"pipeline=1e1": "want 1 to 64",
+	} {
+		if err := p.Set(assignment); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", assignment, err, want)
+		}
+	}
+	if p != DefaultParameters() {
+		t.Errorf("a refused one was set: %+v", p)
+	}
+}
+
 func TestTextsOfModeAndIncarnationAreReadAsWritten(t *testing.T) {
 	for _, m := range []Mode{Byzantine, Crash} {
 		var got Mode

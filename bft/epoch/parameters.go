@@ -1,6 +1,10 @@
 package epoch
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Parameters are what all members of an epoch must agree on. A knob that is not here is local, and has a reason.
 type Parameters struct {
@@ -61,6 +65,27 @@ func (p *Parameters) Fields() []Field {
 		{"nonce_window", &p.NonceWindow, 16, 1024},
 		{"last_ahead", &p.LastAhead, 1 << 10, 1 << 24},
 	}
+}
+
+// Set sets the parameter that NAME=VALUE names, if the value is within its bounds.
+func (p *Parameters) Set(assignment string) error {
+	name, text, ok := strings.Cut(assignment, "=")
+	if !ok {
+		return fmt.Errorf("parameter %q: want NAME=VALUE", assignment)
+	}
+	var names []string
+	for _, f := range p.Fields() {
+		if f.Name == name {
+			v, err := strconv.ParseUint(text, 10, 32)
+			if err != nil || uint32(v) < f.Min || uint32(v) > f.Max {
+				return fmt.Errorf("parameter %s: %q, want %d to %d", name, text, f.Min, f.Max)
+			}
+			*f.Value = uint32(v)
+			return nil
+		}
+		names = append(names, f.Name)
+	}
+	return fmt.Errorf("no parameter %q: there are %s", name, strings.Join(names, ", "))
 }
 
 // Validate says which parameter is out of bounds, or which two do not go together.

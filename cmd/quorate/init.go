@@ -61,10 +61,8 @@ func (a *app) initGenesisCommand() *cobra.Command {
 				return fail(exitUsage, "--out is missing")
 			}
 			p := local.DefaultPlan()
-			for _, assignment := range params {
-				if err := p.SetParameter(assignment); err != nil {
-					return &failure{exitUsage, err}
-				}
+			if err := setParameters(&p.Parameters, params); err != nil {
+				return err
 			}
 			g, err := genesisOf(chain, p, operators, args)
 			if err != nil {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -69,45 +68,31 @@ func (a *app) paramsCommand() *cobra.Command {
 			if len(args) == 0 {
 				return o.showParameters(ctx)
 			}
-			edit, err := parseParameters(args)
-			if err != nil {
-				return err
+			if err := setParameters(&epoch.Parameters{}, args); err != nil {
+				return err // before anybody is asked anything
 			}
-			return o.change(ctx, "parameters are those", edit)
+			return o.change(ctx, "parameters are those", func(next *epoch.Configuration) error {
+				if err := setParameters(&next.Parameters, args); err != nil {
+					return err
+				}
+				if err := next.Parameters.Validate(); err != nil {
+					return &failure{exitUsage, err}
+				}
+				return nil
+			})
 		})
 	o.add(cmd.Flags())
 	return cmd
 }
 
-// parseParameters takes NAME=VALUE.
-func parseParameters(assignments []string) (func(*epoch.Configuration) error, error) {
-	values := make(map[int]uint32) // by place among the fields
-	var names epoch.Parameters
+// setParameters sets parameters from NAME=VALUE.
+func setParameters(p *epoch.Parameters, assignments []string) error {
 	for _, assignment := range assignments {
-		name, value, ok := strings.Cut(assignment, "=")
-		i := slices.IndexFunc(names.Fields(), func(f epoch.Field) bool { return f.Name == name })
-		v, err := strconv.ParseUint(value, 10, 32)
-		switch {
-		case !ok:
-			return nil, fail(exitUsage, "%q: want NAME=VALUE", assignment)
-		case i < 0:
-			return nil, fail(exitUsage, "%q is no parameter: quorate params lists them", name)
-		case err != nil:
-			return nil, fail(exitUsage, "%s: %q is no number", name, value)
-		}
-		values[i] = uint32(v)
-	}
-	return func(next *epoch.Configuration) error {
-		for i, f := range next.Parameters.Fields() {
-			if v, ok := values[i]; ok {
-				*f.Value = v
-			}
-		}
-		if err := next.Parameters.Validate(); err != nil {
+		if err := p.Set(assignment); err != nil {
 			return &failure{exitUsage, err}
 		}
-		return nil
-	}, nil
+	}
+	return nil
 }
 
 func (o *operator) showEpoch(ctx context.Context, names []string) error {

@@ -64,10 +64,8 @@ func (p *planFlags) read() error {
 	if err := p.plan.Mode.UnmarshalText([]byte(p.mode)); err != nil {
 		return &failure{exitUsage, err}
 	}
-	for _, assignment := range p.params {
-		if err := p.plan.SetParameter(assignment); err != nil {
-			return &failure{exitUsage, err}
-		}
+	if err := setParameters(&p.plan.Parameters, p.params); err != nil {
+		return err
 	}
 	if err := p.plan.Validate(); err != nil {
 		return &failure{exitUsage, err}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -52,27 +51,6 @@ func (p *Plan) Validate() error {
 		}
 	}
 	return p.Parameters.Validate()
-}
-
-// SetParameter sets a parameter of the network from NAME=VALUE.
-func (p *Plan) SetParameter(assignment string) error {
-	name, text, ok := strings.Cut(assignment, "=")
-	if !ok {
-		return fmt.Errorf("parameter %q: want NAME=VALUE", assignment)
-	}
-	var names []string
-	for _, f := range p.Parameters.Fields() {
-		if f.Name == name {
-			v, err := strconv.ParseUint(text, 10, 32)
-			if err != nil || uint32(v) < f.Min || uint32(v) > f.Max {
-				return fmt.Errorf("parameter %s: %q, want %d to %d", name, text, f.Min, f.Max)
-			}
-			*f.Value = uint32(v)
-			return nil
-		}
-		names = append(names, f.Name)
-	}
-	return fmt.Errorf("no parameter %q: there are %s", name, strings.Join(names, ", "))
 }
 
 func (p *Plan) host(i int) string {

@@ -15,7 +15,7 @@ import (
 func TestACreatedNetworkIsTheDocumentedOne(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "net")
 	p := DefaultPlan()
-	if err := p.SetParameter("checkpoint=32"); err != nil {
+	if err := p.Parameters.Set("checkpoint=32"); err != nil {
 		t.Fatal(err)
 	}
 	made := &testTools{}
@@ -134,26 +134,6 @@ func TestPlansThatCannotBeBuiltAreRefusedByName(t *testing.T) {
 		if err := p.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v; want %q", err, want)
 		}
-	}
-}
-
-func TestParametersAreSetByNameWithinBounds(t *testing.T) {
-	p := DefaultPlan()
-	for assignment, want := range map[string]string{
-		"pipeline":     "want NAME=VALUE",
-		"pipelines=2":  `no parameter "pipelines": there are window, checkpoint`,
-		"pipeline=0":   `"0", want 1 to 64`,
-		"pipeline=65":  "want 1 to 64",
-		"pipeline=-1":  "want 1 to 64",
-		"pipeline=2 ":  "want 1 to 64",
-		"pipeline=1e1": "want 1 to 64",
-	} {
-		if err := p.SetParameter(assignment); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v; want %q", assignment, err, want)
-		}
-	}
-	if p.Parameters != epoch.DefaultParameters() {
-		t.Errorf("a refused one was set: %+v", p.Parameters)
 	}
 }
 
