@@ -43,7 +43,7 @@ func (a *app) modeCommand() *cobra.Command {
 			ctx, cancel := context.WithTimeout(ctx, o.timeout)
 			defer cancel()
 			if len(args) == 0 {
-				return o.showEpoch(ctx, []string{"number", "mode", "base", "quorum", "identity"})
+				return o.showEpoch(ctx)
 			}
 			var mode epoch.Mode
 			if err := mode.UnmarshalText([]byte(args[0])); err != nil {
@@ -95,45 +95,18 @@ func setParameters(p *epoch.Parameters, assignments []string) error {
 	return nil
 }
 
-func (o *operator) showEpoch(ctx context.Context, names []string) error {
-	n, err := o.find()
+// showEpoch prints what a node says of the epoch that it is in.
+func (o *operator) showEpoch(ctx context.Context) error {
+	words, err := o.currentEpoch(ctx)
 	if err != nil {
 		return err
 	}
-	endpoint, err := o.furthest(ctx, n)
-	if err != nil {
-		return err
-	}
-	words, err := o.currentEpoch(ctx, n, endpoint)
-	if err != nil {
-		return err
-	}
-	return o.app.writeWords(words, names)
+	return o.app.writeWords(words, []string{"number", "mode", "base", "quorum", "identity"})
 }
 
-// currentEpoch is a node's own word on the epoch that it is in.
-func (o *operator) currentEpoch(ctx context.Context, n *network, endpoint string) (json.RawMessage, error) {
-	words, err := o.ask(ctx, n, endpoint, "/status")
-	if err != nil {
-		return nil, err
-	}
-	var s api.Status
-	if err := json.Unmarshal(words, &s); err != nil {
-		return nil, fail(exitUnavailable, "the answer is no status: %w", err)
-	}
-	return o.ask(ctx, n, endpoint, fmt.Sprintf("/epoch/%d", s.Epoch))
-}
-
+// showParameters prints the parameters of that epoch.
 func (o *operator) showParameters(ctx context.Context) error {
-	n, err := o.find()
-	if err != nil {
-		return err
-	}
-	endpoint, err := o.furthest(ctx, n)
-	if err != nil {
-		return err
-	}
-	words, err := o.currentEpoch(ctx, n, endpoint)
+	words, err := o.currentEpoch(ctx)
 	if err != nil {
 		return err
 	}
@@ -149,6 +122,27 @@ func (o *operator) showParameters(ctx context.Context) error {
 		names = append(names, f.Name)
 	}
 	return o.app.writeWords(e.Parameters, names)
+}
+
+// currentEpoch is a node's own word on the epoch that it is in: that of --node, or of the one that has come furthest.
+func (o *operator) currentEpoch(ctx context.Context) (json.RawMessage, error) {
+	n, err := o.find()
+	if err != nil {
+		return nil, err
+	}
+	endpoint, err := o.furthest(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	words, err := o.ask(ctx, n, endpoint, "/status")
+	if err != nil {
+		return nil, err
+	}
+	var s api.Status
+	if err := json.Unmarshal(words, &s); err != nil {
+		return nil, fail(exitUnavailable, "the answer is no status: %w", err)
+	}
+	return o.ask(ctx, n, endpoint, fmt.Sprintf("/epoch/%d", s.Epoch))
 }
 
 // known is what an operator has come to know of the network before he signs anything. Nodes may lie: the epoch is one that is proven from the
