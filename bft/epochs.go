@@ -150,18 +150,8 @@ func (r *Replica) tryEntry() {
 	if s.next == nil || r.halted || r.tainted() && s.forced == nil {
 		return
 	}
-	var outgoing, incoming []*message.Signed
-	if s.forced != nil {
-		outgoing = nil // operators stand in its place
-	} else if stable := r.attest.stable; stable.Header.Seq == s.seq && len(stable.Attestations) > 0 {
-		outgoing = stable.Attestations
-	} else {
-		for i := range r.attest.voices {
-			if m := r.attestationOf(epoch.ReplicaID(i + 1)); m != nil && len(outgoing) < r.epoch.Quorum() {
-				outgoing = append(outgoing, m)
-			}
-		}
-	}
+	outgoing := r.outgoing()
+	var incoming []*message.Signed
 	for _, m := range s.incoming {
 		if m != nil && len(incoming) < s.next.Quorum() {
 			incoming = append(incoming, m)
@@ -171,6 +161,22 @@ func (r *Replica) tryEntry() {
 		return
 	}
 	r.enter(&proof.HandOver{Header: r.head, Next: s.next.Configuration, Outgoing: outgoing, Incoming: incoming, Forced: s.forced})
+}
+
+// outgoing are attestations in this epoch of where it ends, a quorum of them if so many are known; none if operators stand in its place.
+func (r *Replica) outgoing() (votes []*message.Signed) {
+	if r.sealed.forced != nil {
+		return nil
+	}
+	if stable := r.attest.stable; stable.Header.Seq == r.sealed.seq && len(stable.Attestations) > 0 {
+		return stable.Attestations
+	}
+	for i := range r.attest.voices {
+		if m := r.attestationOf(epoch.ReplicaID(i + 1)); m != nil && len(votes) < r.epoch.Quorum() {
+			votes = append(votes, m)
+		}
+	}
+	return votes
 }
 
 // onHandOver takes in what others have proven to follow this epoch; Check has found it to hold.
@@ -224,9 +230,6 @@ func (r *Replica) enter(h *proof.HandOver) {
 	r.changes, r.recovery = changes{}, nil
 	r.attest.stable = &proof.Checkpoint{Header: r.head}
 	clear(r.chain)
-	for _, g := range slices.Clone(r.gather.list) {
-		r.forgetGathering(g)
-	}
 	for i, n := range r.evidence.of {
 		r.evidence.past[i] += n
 	}
