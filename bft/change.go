@@ -30,15 +30,10 @@ var (
 	errKnownChange = errors.New("a change that is known")
 	errManyChanges = errors.New("more changes than may wait at a time")
 	errNotAsked    = errors.New("is about a change that nobody here knows")
-	errOldRecovery = errors.New("a recovery that another one has taken the place of")
 	errOldReady    = errors.New("says no more than before")
 )
 
-// changes are those that wait to be ordered in this epoch.
-type changes struct {
-	list []*waitingChange // in the order in which they came
-}
-
+// waitingChange is one that waits to be ordered in this epoch.
 type waitingChange struct {
 	*message.Change
 	id      crypto.Digest
@@ -67,9 +62,8 @@ func (r *Replica) onPropose(from epoch.ReplicaID, c *message.Change) error {
 
 // await keeps a change until it is ordered, or can be no more.
 func (r *Replica) await(c *message.Change, renewal epoch.ReplicaID) (*waitingChange, error) {
-	l := &r.changes.list
 	id, others := c.ID(), 0
-	for _, w := range *l {
+	for _, w := range r.changes {
 		switch {
 		case w.id == id:
 			return w, errKnownChange
@@ -77,20 +71,19 @@ func (r *Replica) await(c *message.Change, renewal epoch.ReplicaID) (*waitingCha
 			others++
 		}
 	}
-	switch {
-	case c.Of != r.epoch.ID || c.Last <= r.delivered:
+	if c.Of != r.epoch.ID || c.Last <= r.delivered {
 		return nil, proof.ErrTooLate
 	}
 	saidAt := uint64(0)
 	switch i := r.replaceable(renewal, others); {
 	case i >= 0:
-		saidAt = (*l)[i].saidAt
-		*l = slices.Delete(*l, i, i+1)
+		saidAt = r.changes[i].saidAt
+		r.changes = slices.Delete(r.changes, i, i+1)
 	case renewal == 0 && others >= maxChanges:
 		return nil, errManyChanges
 	}
 	w := &waitingChange{Change: c.With(nil), id: id, renewal: renewal, ready: make([]*message.Signed, len(c.Next.Members)), saidAt: saidAt}
-	*l = append(*l, w)
+	r.changes = append(r.changes, w)
 	if saidAt == 0 || r.ticks-saidAt >= readyTicks { // whoever asks again and again has nobody say more than others hear
 		r.sayReady(w)
 	}
@@ -101,7 +94,7 @@ func (r *Replica) await(c *message.Change, renewal epoch.ReplicaID) (*waitingCha
 // may wait, the oldest that has not enough members ready. -1: of none.
 func (r *Replica) replaceable(renewal epoch.ReplicaID, others int) int {
 	at := r.order.Open() + 1
-	return slices.IndexFunc(r.changes.list, func(w *waitingChange) bool {
+	return slices.IndexFunc(r.changes, func(w *waitingChange) bool {
 		if renewal != 0 || w.renewal != 0 {
 			return w.renewal == renewal
 		}
@@ -157,11 +150,11 @@ func (r *Replica) tellChange(w *waitingChange) {
 
 // onReady takes in a member's word that it is ready. Check has found its signature to hold.
 func (r *Replica) onReady(m *message.Signed, q *message.Ready) error {
-	i := slices.IndexFunc(r.changes.list, func(w *waitingChange) bool { return w.id == q.Change })
+	i := slices.IndexFunc(r.changes, func(w *waitingChange) bool { return w.id == q.Change })
 	if i < 0 {
 		return errNotAsked
 	}
-	w := r.changes.list[i]
+	w := r.changes[i]
 	if q.Incarnation != w.Next.Members[m.Author-1].Incarnation {
 		return proof.ErrReadiness
 	}
@@ -194,7 +187,7 @@ func (w *waitingChange) ripe(e *epoch.Epoch, at epoch.Seq) bool {
 
 // ripe is a change that may be ordered at a slot, with the word of all that are ready; nil if there is none.
 func (r *Replica) ripe(at epoch.Seq) *message.Change {
-	for _, w := range r.changes.list {
+	for _, w := range r.changes {
 		if w.ripe(r.epoch, at) {
 			return w.With(w.readiness(r.epoch, at))
 		}
@@ -204,9 +197,8 @@ func (r *Replica) ripe(at epoch.Seq) *message.Change {
 
 // tickChanges lets go of changes that are too late, says again what is due, and has a member that has forgotten ask for its renewal.
 func (r *Replica) tickChanges() {
-	l := &r.changes.list
-	*l = slices.DeleteFunc(*l, func(w *waitingChange) bool { return w.Last <= r.delivered })
-	for _, w := range *l {
+	r.changes = slices.DeleteFunc(r.changes, func(w *waitingChange) bool { return w.Last <= r.delivered })
+	for _, w := range r.changes {
 		if r.ticks-w.saidAt >= readyTicks {
 			r.sayReady(w)
 		}
@@ -223,7 +215,7 @@ func (r *Replica) askRenewal() {
 	if !r.observes || r.sealed.seq != 0 || r.Behind() > uint64(r.epoch.Parameters.Checkpoint) || r.ticks-r.enteredAt < renewAfterTicks {
 		return
 	}
-	if slices.ContainsFunc(r.changes.list, func(w *waitingChange) bool { return w.renewal == r.self }) {
+	if slices.ContainsFunc(r.changes, func(w *waitingChange) bool { return w.renewal == r.self }) {
 		return
 	}
 	c := &message.Change{
@@ -252,7 +244,7 @@ func (r *Replica) proposeChange() (did, busy bool) {
 		return false, true
 	}
 	if _, err := proof.Next(r.epoch, c, open+1, r.scheme); err != nil {
-		r.changes.list = slices.DeleteFunc(r.changes.list, func(w *waitingChange) bool { return w.id == c.ID() })
+		r.changes = slices.DeleteFunc(r.changes, func(w *waitingChange) bool { return w.id == c.ID() })
 		return false, false
 	}
 	return r.order.Propose(message.NewChangeBatch(r.now, c)), true
@@ -268,7 +260,7 @@ type Change struct {
 
 // Changes are those that wait to be ordered in the epoch that is running.
 func (r *Replica) Changes() (all []Change) {
-	for _, w := range r.changes.list {
+	for _, w := range r.changes {
 		c := Change{ID: w.id, Next: &w.Next, Last: w.Last}
 		for _, m := range w.readiness(r.epoch, r.order.Open()+1) {
 			c.Ready = append(c.Ready, m.Author)

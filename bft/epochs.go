@@ -227,7 +227,7 @@ func (r *Replica) enter(h *proof.HandOver) {
 	}
 	r.history = append(r.history, Past{Epoch: old, HandOver: h})
 	r.epoch, r.sealed = r.sealed.next, sealing{}
-	r.changes, r.recovery = changes{}, nil
+	r.changes, r.recovery = nil, nil
 	r.attest.stable = &proof.Checkpoint{Header: r.head}
 	clear(r.chain)
 	for i, n := range r.evidence.of {

@@ -32,7 +32,7 @@ func TestALiarsReadinessSpoilsNoChange(t *testing.T) {
 	}
 	lies := 0
 	c.after = func(x *node) { // it reaches each as soon as that one knows of the change
-		for _, w := range x.replica.changes.list {
+		for _, w := range x.replica.changes {
 			if w.id == ch.ID() && w.ready[3] == nil && x.id != 4 {
 				w.ready[3] = lie
 				lies++

@@ -2,6 +2,7 @@ package bft
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
@@ -22,6 +23,8 @@ const (
 	freshTicks = 3*askTicks + 10
 )
 
+var errOldRecovery = errors.New("a recovery that another one has taken the place of")
+
 // recovery is the one that operators have signed last.
 type recovery struct {
 	*message.Recovery
@@ -36,19 +39,19 @@ type memberStanding struct {
 	at                uint64 // tick at which that came
 }
 
-// onRecover takes in a recovery that operators have signed; a newer one takes the place of those before. It says whether this one counts now.
-func (r *Replica) onRecover(c *message.Recovery) bool {
+// onRecover takes in a recovery that operators have signed; a newer one takes the place of those before.
+func (r *Replica) onRecover(c *message.Recovery) error {
 	id := c.ID()
 	if w := r.recovery; w != nil {
 		if w.id == id {
-			return true
+			return nil
 		}
 		if c.Number < w.Number || c.Number == w.Number && bytes.Compare(id[:], w.id[:]) > 0 {
-			return false
+			return errOldRecovery
 		}
 	}
 	r.recovery = &recovery{Recovery: c, id: id, since: r.ticks, stands: make([]memberStanding, r.epoch.N())}
-	return true
+	return nil
 }
 
 // onStanding takes in where a member stands, if it says so about the recovery that counts.

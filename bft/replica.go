@@ -42,7 +42,7 @@ type Replica struct {
 	catchup  catchup
 	mend     mending
 	sealed   sealing
-	changes  changes
+	changes  []*waitingChange // in the order in which they came
 	recovery *recovery
 
 	enteredAt uint64 // tick at which this epoch was entered
@@ -82,7 +82,7 @@ func (r *Replica) Step(e Event) Effects {
 	case Lost:
 		r.onLost(e.Seqs)
 	case AskedToRecover:
-		r.onRecover(e.Recovery)
+		_ = r.onRecover(e.Recovery) // an error says that a newer one counts
 	case Foreign:
 		r.catchup.foreignTil = r.ticks + statusIdleTicks
 	case Asked:
@@ -187,10 +187,7 @@ func (r *Replica) onReceived(m *message.Signed) error {
 	case *message.Ready:
 		return r.onReady(m, b)
 	case *message.Recover:
-		if !r.onRecover(b.Recovery) {
-			return errOldRecovery
-		}
-		return nil
+		return r.onRecover(b.Recovery)
 	case *message.Standing:
 		return r.onStanding(m.Author, b)
 	default:

@@ -51,7 +51,7 @@ func New(cfg Config, past []ordering.Record) (*Replica, Effects, error) {
 	}
 	r.acknowledgeAgain()
 	if l.forced != nil {
-		r.onRecover(l.forced)
+		_ = r.onRecover(l.forced) // the first that it hears of
 	}
 	if l.next != nil {
 		r.sealed = sealing{seq: l.next.Base, config: &l.next.Configuration, next: l.next, forced: l.forced}
