@@ -165,13 +165,10 @@ func (r *Replica) onReady(m *message.Signed, q *message.Ready) error {
 	return nil
 }
 
-// readiness is the word of those members that were ready not too long before a slot.
+// readiness is the word of those members that were ready in time for a slot.
 func (w *waitingChange) readiness(e *epoch.Epoch, at epoch.Seq) (ready []*message.Signed) {
 	for _, m := range w.ready {
-		if m == nil {
-			continue
-		}
-		if seq := m.Body.(*message.Ready).Seq; seq >= e.Base && seq < at && at-seq <= 2*epoch.Seq(e.Parameters.Window) {
+		if m != nil && proof.ReadyInTime(e, m.Body.(*message.Ready).Seq, at) {
 			ready = append(ready, m)
 		}
 	}

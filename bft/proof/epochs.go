@@ -47,7 +47,7 @@ func Next(current *epoch.Epoch, c *message.Change, at epoch.Seq, s crypto.Scheme
 			return nil, errOldOrder
 		}
 		last = m.Author
-		if err := VerifyReady(current, c, m, at, s); err != nil {
+		if err := verifyReady(current, c, m, at, s); err != nil {
 			return nil, err
 		}
 		ready[m.Author] = true
@@ -164,8 +164,14 @@ func Recoverable(current *epoch.Epoch, c *message.Recovery, s crypto.Scheme) err
 	return authority(current, c.Authority, c.Signed(), s)
 }
 
-// VerifyReady says why a member's word does not count as readiness for a change at a slot.
-func VerifyReady(current *epoch.Epoch, c *message.Change, m *message.Signed, at epoch.Seq, s crypto.Scheme) error {
+// ReadyInTime says whether a member that was ready at one slot counts for a change at another: since the epoch began, and at most two windows
+// before.
+func ReadyInTime(current *epoch.Epoch, ready, at epoch.Seq) bool {
+	return ready >= current.Base && ready < at && at-ready <= 2*epoch.Seq(current.Parameters.Window)
+}
+
+// verifyReady says why a member's word does not count as readiness for a change at a slot.
+func verifyReady(current *epoch.Epoch, c *message.Change, m *message.Signed, at epoch.Seq, s crypto.Scheme) error {
 	b, ok := m.Body.(*message.Ready)
 	switch {
 	case !ok || m.Chain != current.Chain || m.Epoch != current.ID || m.Mode != current.Mode || b.Change != c.ID():
@@ -174,7 +180,7 @@ func VerifyReady(current *epoch.Epoch, c *message.Change, m *message.Signed, at 
 		return fmt.Errorf("%w: %d is no member", ErrReadiness, m.Author)
 	case b.Incarnation != c.Next.Members[m.Author-1].Incarnation:
 		return fmt.Errorf("%w: member %d lives under another incarnation than the one listed", ErrReadiness, m.Author)
-	case b.Seq >= at || b.Seq < current.Base || at-b.Seq > 2*epoch.Seq(current.Parameters.Window):
+	case !ReadyInTime(current, b.Seq, at):
 		return fmt.Errorf("%w: member %d was at slot %d, which is too far from %d", ErrReadiness, m.Author, b.Seq, at)
 	case !s.Verify(crypto.Claim{Key: c.Next.Members[m.Author-1].Key, Message: m.Bytes, Signature: m.Signature}):
 		return fmt.Errorf("%w: the signature of member %d does not hold", ErrReadiness, m.Author)
