@@ -61,6 +61,16 @@ func (e *epochs) knows(id crypto.Digest) bool {
 	return false
 }
 
+// at is the epoch before which so many others came; nil if it is not known.
+func (e *epochs) at(number uint64) *epoch.Epoch {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if number >= uint64(len(e.known)) {
+		return nil
+	}
+	return e.known[number]
+}
+
 func (e *epochs) newest() *epoch.Epoch {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -97,12 +107,7 @@ func (c *Client) learn(ctx context.Context, n node, header []byte) error {
 		return ctx.Err()
 	}
 	for !c.epochs.knows(id) {
-		newest := c.epochs.newest()
-		h, err := c.handOver(ctx, n, newest.Number+1)
-		if err == nil {
-			err = c.epochs.follow(newest, h, c.scheme)
-		}
-		if err != nil {
+		if err := c.learnNext(ctx, n.url); err != nil {
 			return fmt.Errorf("%w: %s: %w", errUnknownEpoch, id.Short(), err)
 		}
 	}
@@ -112,27 +117,32 @@ func (c *Client) learn(ctx context.Context, n node, header []byte) error {
 // Epoch is the one before which so many others came, as the node at a URL proves it: from the genesis on, each by the hand-over that began it.
 func (c *Client) Epoch(ctx context.Context, url string, number uint64) (*epoch.Epoch, error) {
 	for {
-		c.epochs.mu.RLock()
-		if number < uint64(len(c.epochs.known)) {
-			defer c.epochs.mu.RUnlock()
-			return c.epochs.known[number], nil
+		if e := c.epochs.at(number); e != nil {
+			return e, nil
 		}
-		c.epochs.mu.RUnlock()
-		newest := c.epochs.newest()
-		h, err := c.handOver(ctx, node{url: url}, newest.Number+1)
-		if err == nil {
-			err = c.epochs.follow(newest, h, c.scheme)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("epoch %d: %w", newest.Number+1, err)
+		if err := c.learnNext(ctx, url); err != nil {
+			return nil, err
 		}
 	}
 }
 
-// handOver is with what an epoch began, in the words of a node.
-func (c *Client) handOver(ctx context.Context, n node, number uint64) (*proof.HandOver, error) {
+// learnNext has the node at a URL show what follows the newest epoch that is known.
+func (c *Client) learnNext(ctx context.Context, url string) error {
+	newest := c.epochs.newest()
+	h, err := c.handOver(ctx, url, newest.Number+1)
+	if err == nil {
+		err = c.epochs.follow(newest, h, c.scheme)
+	}
+	if err != nil {
+		return fmt.Errorf("epoch %d: %w", newest.Number+1, err)
+	}
+	return nil
+}
+
+// handOver is with what an epoch began, in the words of the node at a URL.
+func (c *Client) handOver(ctx context.Context, url string, number uint64) (*proof.HandOver, error) {
 	var e api.Epoch
-	if err := c.plain(ctx, fmt.Sprintf("%s/epoch/%d", n.url, number), &e); err != nil {
+	if err := c.plain(ctx, fmt.Sprintf("%s/epoch/%d", url, number), &e); err != nil {
 		return nil, err
 	}
 	return ReadHandOver(&e)
