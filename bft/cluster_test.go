@@ -102,8 +102,11 @@ func newClusterOf(t *testing.T, g *proof.Genesis) *cluster {
 
 func (c *cluster) node(id epoch.ReplicaID) *node { return c.nodes[id-1] }
 
-func (c *cluster) start(x *node) {
-	r, out, err := New(Config{Self: x.id, Genesis: c.genesis, Scheme: scheme, History: x.history()}, x.past)
+func (c *cluster) start(x *node) { c.startFrom(x, x.past) }
+
+// startFrom has a member begin with these records of its log.
+func (c *cluster) startFrom(x *node, records []ordering.Record) {
+	r, out, err := New(Config{Self: x.id, Genesis: c.genesis, Scheme: scheme, History: x.history()}, records)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -113,6 +116,13 @@ func (c *cluster) start(x *node) {
 	}
 	x.replica = r
 	c.apply(x, out)
+}
+
+// restart has a member begin again from the least of its log that may be left, with a machine that stands at its newest block.
+func (c *cluster) restart(x *node) {
+	x.done = x.done[:min(len(x.done), len(x.blocks))]
+	c.startFrom(x, x.surviving())
+	x.state = x.replica.Head().State
 }
 
 // history is what the whole log tells of epochs that are over.

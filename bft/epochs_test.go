@@ -6,7 +6,6 @@ import (
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
-	"github.com/quorate/quorate/bft/ordering"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 )
@@ -205,7 +204,7 @@ func TestASwitchSurvivesThatAllRestartAtAnyStep(t *testing.T) {
 			ended := c.node(1).replica.Sealed() || c.node(1).replica.Epoch().Number > 0
 			c.queue, c.after = nil, nil
 			for _, x := range c.nodes {
-				c.restartWith(x)
+				c.restart(x)
 			}
 			c.tick(300)
 			if ended {
@@ -221,28 +220,6 @@ func TestASwitchSurvivesThatAllRestartAtAnyStep(t *testing.T) {
 			}
 		}
 	}
-}
-
-// restartWith has a member start again from the least of its log that may be left, with a machine that stands at its newest block.
-func (c *cluster) restartWith(x *node) {
-	full := x.past
-	x.past = x.surviving()
-	x.done = x.done[:min(len(x.done), int(x.newest()))]
-	history := fullHistory(full)
-	r, out, err := New(Config{Self: x.id, Genesis: c.genesis, Scheme: scheme, History: history}, x.past)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	x.past, x.replica = full, r
-	c.apply(x, out)
-	x.state = r.Head().State
-}
-
-func (x *node) newest() epoch.Seq { return epoch.Seq(len(x.blocks)) }
-
-func fullHistory(records []ordering.Record) []Past {
-	x := &node{past: records}
-	return x.history()
 }
 
 // A change that no quorum of what it announces is ready for is not ordered, and the chain goes on.

@@ -298,7 +298,7 @@ func TestHalvesComeTogetherAfterARestart(t *testing.T) {
 	c.tick(recoverTicks + 20)
 	c.drop = nil
 	for _, x := range c.nodes {
-		c.restartWith(x)
+		c.restart(x)
 	}
 	c.submit(3, 1)
 	c.tick(3000)

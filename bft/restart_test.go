@@ -211,12 +211,6 @@ func TestAllRestartAtOnce(t *testing.T) {
 	}
 }
 
-// restart begins again from the log; the machine stands where the newest block leaves it.
-func (c *cluster) restart(x *node) {
-	c.start(x)
-	x.state = x.replica.Head().State
-}
-
 // A log of another member is refused, and so is none at all.
 //
 // case D16; not comparing the key turns it red.

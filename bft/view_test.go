@@ -217,7 +217,6 @@ func TestRestartsInAViewChange(t *testing.T) {
 					steps++
 				}
 				if x.id == victim && steps == at*3 {
-					x.past, x.trimmed = x.surviving(), 0
 					c.queue = slices.DeleteFunc(c.queue, func(p parcel) bool { return p.to == x.id })
 					c.restart(x)
 				}
@@ -250,9 +249,8 @@ func TestPromisedViewOutlastsTrims(t *testing.T) {
 		if x.trimmed == 0 {
 			t.Fatalf("%d has trimmed nothing", x.id)
 		}
-		x.past, x.trimmed = x.surviving(), 0
 		var kinds []ordering.RecordKind
-		for _, rec := range x.past {
+		for _, rec := range x.surviving() {
 			kinds = append(kinds, rec.Kind())
 		}
 		c.restart(x)
