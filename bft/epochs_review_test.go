@@ -18,11 +18,11 @@ func TestALiarsReadinessSpoilsNoChange(t *testing.T) {
 	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
 	c.tick(1)
 	c.load(5)
-	c.ask(1, c.change(1, func(next *epoch.Configuration) { next.Parameters.Window = 20 }))
+	c.ask(1, c.change(1, toWindow(20)))
 	c.tick(60)
 	c.inEpoch(1, epoch.Byzantine, 1, 2, 3, 4)
 	e := c.node(1).replica.Epoch()
-	ch := c.change(2, func(next *epoch.Configuration) { next.Parameters.Window = 24 })
+	ch := c.change(2, toWindow(24))
 	c.drop = func(from, _ epoch.ReplicaID, m *message.Signed) bool {
 		return from == 4 && (m.Body.Kind() == message.KindReady || m.Body.Kind() == message.KindPrePrepare)
 	}
@@ -125,7 +125,7 @@ func TestALiarIsRenewedEverMoreSlowly(t *testing.T) {
 	run := func(renews bool) (done int, epochs uint64) {
 		c := newClusterOf(t, withOperator(4, epoch.Byzantine))
 		c.tick(1)
-		c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { return from == 1 || to == 1 }
+		c.drop = cut(1)
 		last := epoch.Seq(0)
 		for i := range 6000 {
 			if i%5 == 0 {
@@ -171,22 +171,14 @@ func TestChangesThatWaitShutNoneOut(t *testing.T) {
 	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
 	c.tick(1)
 	c.load(3)
-	e := c.genesis.Epoch()
-	evidence, err := message.NewEvidence(
-		message.Sign(scheme, keys[4], e, 4, &message.Attestation{Seq: 2, Header: crypto.Digest{1}}),
-		message.Sign(scheme, keys[4], e, 4, &message.Attestation{Seq: 2, Header: crypto.Digest{2}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.step(c.node(2), Received{message.Sign(scheme, keys[1], e, 1, evidence)})
-	c.run()
+	c.tell(1, 2, c.against(4, 2))
 	for range maxChanges { // quorate mode crash, four times: nobody is ready
 		c.load(1)
 		c.ask(1, c.change(1, toMode(epoch.Crash)))
 		c.tick(20)
 	}
 	c.load(30)
-	ch := c.change(1, func(next *epoch.Configuration) { next.Parameters.Window = 20 })
+	ch := c.change(1, toWindow(20))
 	for _, x := range c.nodes {
 		c.step(x, Asked{ch}) // accepted, as the operator is told
 	}
@@ -225,19 +217,13 @@ func TestEvidenceOfThePastIsBounded(t *testing.T) {
 	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
 	c.tick(1)
 	c.load(5)
-	c.ask(1, c.change(1, func(next *epoch.Configuration) { next.Parameters.Window = 20 }))
+	c.ask(1, c.change(1, toWindow(20)))
 	c.tick(60)
 	c.inEpoch(1, epoch.Byzantine, 1, 2, 3, 4)
 	e := c.genesis.Epoch()
 	x := c.node(1)
 	for i := range 5000 {
-		ev, err := message.NewEvidence(
-			message.Sign(scheme, keys[4], e, 4, &message.Attestation{Seq: epoch.Seq(i + 1), Header: crypto.Digest{1}}),
-			message.Sign(scheme, keys[4], e, 4, &message.Attestation{Seq: epoch.Seq(i + 1), Header: crypto.Digest{2}}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := message.Sign(scheme, keys[4], e, 4, ev)
+		m := message.Sign(scheme, keys[4], e, 4, c.against(4, epoch.Seq(i+1)))
 		if err := Check(m, e, scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -262,7 +248,7 @@ func TestAVoidTailMendsNoBlock(t *testing.T) {
 	c.tick(5)
 	leader := c.node(1)
 	leader.replica.now = 0
-	ch := c.change(1, func(next *epoch.Configuration) { next.Parameters.Window = 20 })
+	ch := c.change(1, toWindow(20))
 	c.ask(1, ch)
 	tail := c.submit(1, 1)
 	order := leader.replica.order

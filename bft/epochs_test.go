@@ -44,6 +44,10 @@ func toMode(m epoch.Mode) func(*epoch.Configuration) {
 	return func(next *epoch.Configuration) { next.Mode = m }
 }
 
+func toWindow(slots uint32) func(*epoch.Configuration) {
+	return func(next *epoch.Configuration) { next.Parameters.Window = slots }
+}
+
 // inEpoch fails the test unless these members are in the epoch of this number, the same one, and under this mode.
 func (c *cluster) inEpoch(number uint64, mode epoch.Mode, ids ...epoch.ReplicaID) {
 	c.t.Helper()
@@ -167,7 +171,7 @@ func TestAMemberThatWasAwayFollowsTheHandOvers(t *testing.T) {
 	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
 	c.tick(1)
 	c.load(6)
-	c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return from == 4 || to == 4 }
+	c.drop = cut(4)
 	for i, mode := range []epoch.Mode{epoch.Crash, epoch.Byzantine, epoch.Crash} {
 		c.ask(1, c.change(1, toMode(mode)))
 		c.tick(60)
@@ -192,7 +196,7 @@ func TestASwitchSurvivesThatAllRestartAtAnyStep(t *testing.T) {
 			c := newClusterOf(t, withOperator(4, from))
 			c.tick(1)
 			c.load(3)
-			asked := c.submit(2, 5)
+			c.submit(2, 5)
 			steps := 0
 			c.after = func(*node) { steps++ }
 			c.step(c.node(1), Asked{c.change(1, toMode(to))})
@@ -214,7 +218,6 @@ func TestASwitchSurvivesThatAllRestartAtAnyStep(t *testing.T) {
 			c.tick(300)
 			c.agree(6, 1, 2, 3, 4)
 			c.oneEpochPerSlot(1, 2, 3, 4)
-			_ = asked
 			if t.Failed() {
 				t.Fatalf("to %s, after %d events", to, after*5)
 			}
@@ -248,7 +251,7 @@ func TestOfTwoChangesAtOnceOneIsOrdered(t *testing.T) {
 	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
 	c.tick(1)
 	c.load(3)
-	window := c.change(2, func(next *epoch.Configuration) { next.Parameters.Window = 20 })
+	window := c.change(2, toWindow(20))
 	c.step(c.node(1), Asked{c.change(1, toMode(epoch.Crash))})
 	c.step(c.node(2), Asked{window})
 	c.run()
@@ -273,7 +276,7 @@ func TestAVoidChangeSealsNothing(t *testing.T) {
 	c.tick(1)
 	c.load(4)
 	c.tick(20)
-	ch := c.change(1, func(next *epoch.Configuration) { next.Parameters.Window = 20 }) // nobody is ready for it
+	ch := c.change(1, toWindow(20)) // nobody is ready for it
 	c.decideChange(ch)
 	c.load(4)
 	c.tick(60)
@@ -328,15 +331,7 @@ func TestEvidenceAndCrashMode(t *testing.T) {
 	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
 	c.tick(1)
 	c.load(3)
-	e := c.genesis.Epoch()
-	evidence, err := message.NewEvidence(
-		message.Sign(scheme, keys[4], e, 4, &message.Attestation{Seq: 2, Header: crypto.Digest{1}}),
-		message.Sign(scheme, keys[4], e, 4, &message.Attestation{Seq: 2, Header: crypto.Digest{2}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.step(c.node(2), Received{message.Sign(scheme, keys[1], e, 1, evidence)})
-	c.run()
+	c.tell(1, 2, c.against(4, 2))
 	c.ask(1, c.change(1, toMode(epoch.Crash)))
 	c.tick(100)
 	c.inEpoch(0, epoch.Byzantine, 1, 2, 3, 4)
@@ -344,15 +339,10 @@ func TestEvidenceAndCrashMode(t *testing.T) {
 	c = newClusterOf(t, withOperator(4, epoch.Crash))
 	c.tick(1)
 	c.load(3)
-	c.ask(1, c.change(1, func(next *epoch.Configuration) { next.Parameters.Window = 20 }))
+	c.ask(1, c.change(1, toWindow(20)))
 	c.tick(60)
 	c.inEpoch(1, epoch.Crash, 1, 2, 3, 4)
-	e = c.genesis.Epoch()
-	evidence, _ = message.NewEvidence(
-		message.Sign(scheme, keys[4], e, 4, &message.Attestation{Seq: 2, Header: crypto.Digest{1}}),
-		message.Sign(scheme, keys[4], e, 4, &message.Attestation{Seq: 2, Header: crypto.Digest{2}}))
-	c.step(c.node(2), Received{message.Sign(scheme, keys[1], e, 1, evidence)})
-	c.run()
+	c.tell(1, 2, c.against(4, 2))
 	before := c.node(1).replica.Head().Seq
 	c.load(3)
 	c.tick(30)
@@ -390,7 +380,7 @@ func TestTheVoidTailIsOrderedAgain(t *testing.T) {
 		c.tick(5)
 		leader := c.node(1)
 		leader.replica.now = 0 // it proposes nothing by itself, and then what it should not
-		ch := c.change(1, func(next *epoch.Configuration) { next.Parameters.Window = 20 })
+		ch := c.change(1, toWindow(20))
 		c.ask(1, ch)
 		tail := c.submit(1, 1)
 		order := leader.replica.order
@@ -462,19 +452,13 @@ func TestACrashEpochWithALiarStops(t *testing.T) {
 	c := newClusterOf(t, withOperator(4, epoch.Crash))
 	c.tick(1)
 	c.load(3)
-	e := c.genesis.Epoch()
-	evidence, err := message.NewEvidence(
-		message.Sign(scheme, keys[4], e, 4, &message.Attestation{Seq: 2, Header: crypto.Digest{1}}),
-		message.Sign(scheme, keys[4], e, 4, &message.Attestation{Seq: 2, Header: crypto.Digest{2}}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	evidence := c.against(4, 2)
 	told := false
 	c.after = func(x *node) {
 		if x.replica.Sealed() && !told {
 			told = true
 			for _, y := range c.nodes {
-				c.post(1, y.id, Received{message.Sign(scheme, keys[1], e, 1, evidence)})
+				c.post(1, y.id, Received{message.Sign(scheme, keys[1], c.epoch, 1, evidence)})
 			}
 		}
 	}
@@ -562,9 +546,9 @@ func TestWhoCatchesUpVotesAtNothingThatIsDecided(t *testing.T) {
 	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
 	c.tick(1)
 	c.load(3)
-	c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return from == 4 || to == 4 }
+	c.drop = cut(4)
 	c.load(10)
-	c.ask(1, c.change(1, func(next *epoch.Configuration) { next.Parameters.Window = 20 }))
+	c.ask(1, c.change(1, toWindow(20)))
 	c.tick(60)
 	c.load(10)
 	tip := c.node(1).replica.Head().Seq

@@ -21,6 +21,19 @@ func (c *cluster) tell(author, to epoch.ReplicaID, b message.Body) {
 	c.run()
 }
 
+// against is evidence that a member has attested two headers of one slot of the first epoch.
+func (c *cluster) against(liar epoch.ReplicaID, seq epoch.Seq) *message.Evidence {
+	c.t.Helper()
+	attested := func(header crypto.Digest) *message.Signed {
+		return message.Sign(scheme, keys[liar], c.epoch, liar, &message.Attestation{Seq: seq, Header: header})
+	}
+	e, err := message.NewEvidence(attested(crypto.Digest{1}), attested(crypto.Digest{2}))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return e
+}
+
 func (c *cluster) evidence(id epoch.ReplicaID) []*message.Evidence {
 	return c.node(id).replica.Evidence()
 }

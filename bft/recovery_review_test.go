@@ -5,15 +5,11 @@ import (
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
-	"github.com/quorate/quorate/crypto"
 )
 
 // splitHandOver has 4 alone enter the epoch that a change announces, and 1 to 3 take up a recovery, each alone.
 func splitHandOver(t *testing.T) *cluster {
-	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
-	c.tick(1)
-	c.load(6)
-	c.tick(60)
+	c := rested(t, epoch.Byzantine)
 	cut := false
 	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool {
 		if _, ok := m.Body.(*message.Attestation); ok && m.Epoch != c.epoch.ID && to != 4 {
@@ -22,7 +18,7 @@ func splitHandOver(t *testing.T) *cluster {
 		return cut && to != 4
 	}
 	c.after = func(x *node) { cut = cut || c.node(4).replica.Epoch().Number == 1 }
-	c.ask(1, c.change(1, func(next *epoch.Configuration) { next.Parameters.Window = 20 }))
+	c.ask(1, c.change(1, toWindow(20)))
 	c.tick(20)
 	rec := c.recovery(1)
 	for _, x := range c.nodes[:3] {
@@ -34,18 +30,28 @@ func splitHandOver(t *testing.T) *cluster {
 	return c
 }
 
+// halves are 1 and 2 on one side, and 3 and 4 on the other, that do not hear each other.
+func halves(from, to epoch.ReplicaID, _ *message.Signed) bool { return (from <= 2) != (to <= 2) }
+
+// halfRecover has 1 and 2 alone asked for a recovery, for longer than that takes; then all hear each other again.
+func halfRecover(t *testing.T) (*cluster, *message.Recovery) {
+	c := rested(t, epoch.Byzantine)
+	rec := c.recovery(1)
+	c.drop = halves
+	c.recover(1, rec)
+	c.tick(recoverTicks + 20)
+	c.drop = nil
+	return c, rec
+}
+
 // Members have given their word to a recovery, and one of those that it names loses its disk before the next epoch begins: operators
 // sign another one, and that comes about.
 //
 // case K12; a word that stands for ever turns it red.
 func TestANewerRecoveryTakesThePlaceOfOneThatCannotComeAbout(t *testing.T) {
-	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
-	c.tick(1)
-	c.load(6)
-	c.tick(60)
-	c.forget(2, 52)
-	c.forget(3, 53)
-	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { return from == 1 || to == 1 } // 1 is away
+	c := rested(t, epoch.Byzantine)
+	c.lose(2, 3)
+	c.drop = cut(1) // 1 is away
 	c.tick(120)
 	rec := c.recovery(4)
 	c.recover(4, rec)
@@ -69,31 +75,15 @@ func TestANewerRecoveryTakesThePlaceOfOneThatCannotComeAbout(t *testing.T) {
 //
 // case J7; sealing before a quorum is willing turns it red.
 func TestNobodyGivesItsWordToARecoveryThatCannotRun(t *testing.T) {
-	c := newClusterOf(t, withOperator(4, epoch.Crash))
-	c.tick(1)
-	c.load(6)
-	c.tick(60)
-	e := c.genesis.Epoch()
-	evidence, err := message.NewEvidence(
-		message.Sign(scheme, keys[1], e, 1, &message.Attestation{Seq: 3, Header: crypto.Digest{1}}),
-		message.Sign(scheme, keys[1], e, 1, &message.Attestation{Seq: 3, Header: crypto.Digest{2}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.step(c.node(2), Received{message.Sign(scheme, keys[3], e, 3, evidence)})
-	c.run()
+	c := rested(t, epoch.Crash)
+	c.tell(3, 2, c.against(1, 3))
 	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool { return from == 1 } // 1 lies, and says nothing any more
 	bad := c.recovery(2)
 	bad.Next.Members[1].Incarnation = epoch.Incarnation{99}
-	bad.Authority = nil
-	bad.Approve(scheme, operator)
-	c.recover(3, bad)
+	c.recover(3, signed(bad))
 	c.tick(recoverTicks + 100)
 	good := c.recovery(2)
-	for _, x := range c.nodes {
-		c.step(x, AskedToRecover{good})
-	}
-	c.run()
+	c.recoverAll(good)
 	c.tick(10 * recoverTicks)
 	c.inEpoch(1, epoch.Byzantine, 2, 3, 4)
 }
@@ -103,18 +93,15 @@ func TestNobodyGivesItsWordToARecoveryThatCannotRun(t *testing.T) {
 //
 // case K12; sealing alone turns it red.
 func TestOneAloneGivesNothingUp(t *testing.T) {
-	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
-	c.tick(1)
-	c.load(6)
-	c.tick(60)
+	c := rested(t, epoch.Byzantine)
 	rec := c.recovery(1)
-	c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return from == 1 || to == 1 }
+	c.drop = cut(1)
 	c.recover(1, rec)
 	c.tick(recoverTicks + 20)
 	c.drop = nil
 	c.submit(2, 4)
 	c.tick(2000)
-	c.ask(2, c.change(2, func(next *epoch.Configuration) { next.Parameters.Window = 20 }))
+	c.ask(2, c.change(2, toWindow(20)))
 	c.tick(2000)
 	c.inEpoch(1, epoch.Byzantine, 1, 2, 3, 4)
 }
@@ -132,8 +119,7 @@ func TestWhereARecoveryBeginsIsAcknowledged(t *testing.T) {
 	}
 	c.submit(1, 1)
 	c.tick(5)
-	c.forget(2, 52)
-	c.forget(3, 53)
+	c.lose(2, 3)
 	c.drop = func(_, _ epoch.ReplicaID, m *message.Signed) bool {
 		return m.Body.Kind() == message.KindAttestation && m.Epoch == c.epoch.ID
 	}
@@ -167,9 +153,7 @@ func TestClaimsDoNotOutliveARecovery(t *testing.T) {
 	}
 	c.load(20)
 	c.tick(130)
-	for _, id := range []epoch.ReplicaID{1, 2, 3} {
-		c.forget(id, byte(50+id))
-	}
+	c.lose(1, 2, 3)
 	c.drop = nil
 	c.tick(300)
 	c.recover(4, c.recovery(4))
@@ -185,26 +169,13 @@ func TestClaimsDoNotOutliveARecovery(t *testing.T) {
 //
 // case K12; sealing by half turns it red.
 func TestOfTwoRecoveriesTheNewerComesAbout(t *testing.T) {
-	c := newClusterOf(t, withOperator(4, epoch.Crash))
-	c.tick(1)
-	c.load(6)
-	c.tick(60)
-	e := c.genesis.Epoch()
-	piece := func(seq epoch.Seq) *message.Evidence {
-		ev, _ := message.NewEvidence(
-			message.Sign(scheme, keys[4], e, 4, &message.Attestation{Seq: seq, Header: crypto.Digest{1}}),
-			message.Sign(scheme, keys[4], e, 4, &message.Attestation{Seq: seq, Header: crypto.Digest{2}}))
-		return ev
-	}
-	c.step(c.node(2), Received{message.Sign(scheme, keys[1], e, 1, piece(3))})
-	c.run()
+	c := rested(t, epoch.Crash)
+	c.tell(1, 2, c.against(4, 3))
 	first := c.recovery(1)
-	side := func(id epoch.ReplicaID) bool { return id <= 2 }
-	c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return side(from) != side(to) }
+	c.drop = halves
 	c.recover(1, first)
 	c.tick(50)
-	c.step(c.node(3), Received{message.Sign(scheme, keys[1], e, 1, piece(5))})
-	c.run()
+	c.tell(1, 3, c.against(4, 5))
 	second := c.recovery(3) // it names one piece more
 	c.recover(3, second)
 	c.tick(recoverTicks + 20)
@@ -233,7 +204,7 @@ func TestWhoWouldRecoverJoinsTheEpochThatHasBegun(t *testing.T) {
 // case N6; a recovery without a quorum that is willing turns it red.
 func TestOneProvenEpochFollows(t *testing.T) {
 	c := splitHandOver(t)
-	c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return from == 4 || to == 4 }
+	c.drop = cut(4)
 	c.tick(100)
 	c.drop = nil
 	c.submit(1, 3)
@@ -254,10 +225,7 @@ func TestOneProvenEpochFollows(t *testing.T) {
 //
 // case K12; not listening turns it red.
 func TestWhatALivingMemberHasAcknowledgedIsNotGivenUp(t *testing.T) {
-	c := newClusterOf(t, withOperator(4, epoch.Crash))
-	c.tick(1)
-	c.load(6)
-	c.tick(60)
+	c := rested(t, epoch.Crash)
 	c.forget(3, 53)
 	c.tick(120)
 	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool {
@@ -287,25 +255,13 @@ func TestWhatALivingMemberHasAcknowledgedIsNotGivenUp(t *testing.T) {
 //
 // case K12; a word that outlives its use turns it red.
 func TestHalvesComeTogetherAfterARestart(t *testing.T) {
-	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
-	c.tick(1)
-	c.load(6)
-	c.tick(60)
-	rec := c.recovery(1)
-	side := func(id epoch.ReplicaID) bool { return id <= 2 }
-	c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return side(from) != side(to) }
-	c.recover(1, rec)
-	c.tick(recoverTicks + 20)
-	c.drop = nil
+	c, rec := halfRecover(t)
 	for _, x := range c.nodes {
 		c.restart(x)
 	}
 	c.submit(3, 1)
 	c.tick(3000)
-	for _, x := range c.nodes {
-		c.step(x, AskedToRecover{rec})
-	}
-	c.run()
+	c.recoverAll(rec)
 	c.tick(3000)
 	if c.node(3).replica.Head().Seq == 6 {
 		t.Error("nothing is ever ordered again")
@@ -316,16 +272,7 @@ func TestHalvesComeTogetherAfterARestart(t *testing.T) {
 //
 // case K12; sealing before a quorum is willing turns it red.
 func TestHalfOfTheMembersRecoverNothing(t *testing.T) {
-	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
-	c.tick(1)
-	c.load(6)
-	c.tick(60)
-	rec := c.recovery(1)
-	side := func(id epoch.ReplicaID) bool { return id <= 2 }
-	c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return side(from) != side(to) }
-	c.recover(1, rec)
-	c.tick(recoverTicks + 20)
-	c.drop = nil
+	c, rec := halfRecover(t)
 	c.submit(3, 1)
 	c.tick(6000)
 	c.recover(4, rec)
@@ -347,15 +294,10 @@ func TestRefusedRecoveriesShutNoneOut(t *testing.T) {
 		c.tick(10)
 	}
 	c.tick(50)
-	for _, id := range []epoch.ReplicaID{1, 2} {
-		c.forget(id, byte(50+id))
-	}
+	c.lose(1, 2)
 	c.tick(300)
 	rec := c.recovery(4)
-	for _, x := range c.nodes {
-		c.step(x, AskedToRecover{rec})
-	}
-	c.run()
+	c.recoverAll(rec)
 	c.tick(3 * recoverTicks)
 	c.inEpoch(1, epoch.Byzantine, 1, 2, 3, 4)
 }
@@ -365,12 +307,8 @@ func TestRefusedRecoveriesShutNoneOut(t *testing.T) {
 //
 // case K12; waiting for those that the first names, because they answer, turns it red.
 func TestAWordThatIsNotEnoughStandsInNobodysWay(t *testing.T) {
-	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
-	c.tick(1)
-	c.load(6)
-	c.tick(60)
-	c.forget(2, 52)
-	c.forget(3, 53)
+	c := rested(t, epoch.Byzantine)
+	c.lose(2, 3)
 	c.drop = func(from, to epoch.ReplicaID, m *message.Signed) bool {
 		s, ok := m.Body.(*message.Standing)
 		return from == 4 || to == 4 || to == 3 && ok && s.Willing && from != 3 // 4 is away, and 3 does not hear that others are willing
@@ -387,12 +325,7 @@ func TestAWordThatIsNotEnoughStandsInNobodysWay(t *testing.T) {
 	c.drop = nil
 	second := c.recovery(1)
 	second.Next.Members[3].Incarnation = c.forget(4, 54).replica.birth.Incarnation
-	second.Authority = nil
-	second.Approve(scheme, operator)
-	for _, x := range c.nodes {
-		c.step(x, AskedToRecover{second})
-	}
-	c.run()
+	c.recoverAll(signed(second))
 	c.tick(recoverTicks + 200)
 	c.inEpoch(1, epoch.Byzantine, 1, 2, 3, 4)
 	if e := c.node(1).replica.Epoch(); e.ID != second.ID() {
@@ -404,13 +337,9 @@ func TestAWordThatIsNotEnoughStandsInNobodysWay(t *testing.T) {
 //
 // case N6; two epochs that follow one, or a word that is taken back although enough have given it, turn it red.
 func TestARecoveryThatComesAboutIsNotReplaced(t *testing.T) {
-	c := newClusterOf(t, withOperator(4, epoch.Byzantine))
-	c.tick(1)
-	c.load(6)
-	c.tick(60)
-	c.forget(2, 52)
-	c.forget(3, 53)
-	c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return from == 4 || to == 4 }
+	c := rested(t, epoch.Byzantine)
+	c.lose(2, 3)
+	c.drop = cut(4)
 	c.tick(120)
 	first := c.recovery(1)
 	late := func(from, to epoch.ReplicaID, m *message.Signed) bool {
@@ -422,12 +351,7 @@ func TestARecoveryThatComesAboutIsNotReplaced(t *testing.T) {
 	c.tick(recoverTicks + 60)
 	second := c.recovery(1)
 	second.Number++
-	second.Authority = nil
-	second.Approve(scheme, operator)
-	for _, x := range c.nodes {
-		c.step(x, AskedToRecover{second})
-	}
-	c.run()
+	c.recoverAll(signed(second))
 	c.tick(2 * recoverTicks)
 	for _, id := range []epoch.ReplicaID{1, 2, 3} {
 		if f := c.node(id).replica.sealed.forced; f == nil || f.ID() != first.ID() {

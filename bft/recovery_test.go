@@ -10,6 +10,22 @@ import (
 	"github.com/quorate/quorate/crypto"
 )
 
+// rested is a network of four that has done six slots, and in which nothing is under way.
+func rested(t *testing.T, mode epoch.Mode) *cluster {
+	c := newClusterOf(t, withOperator(4, mode))
+	c.tick(1)
+	c.load(6)
+	c.tick(60)
+	return c
+}
+
+// lose has members lose their disks, and come back with new logs.
+func (c *cluster) lose(ids ...epoch.ReplicaID) {
+	for _, id := range ids {
+		c.forget(id, byte(50+id))
+	}
+}
+
 // recovery is what operators sign: the epoch that a member is in ends at its head, and the next one names the logs that all have now.
 func (c *cluster) recovery(at epoch.ReplicaID) *message.Recovery {
 	r := c.node(at).replica
@@ -26,16 +42,31 @@ func (c *cluster) recovery(at epoch.ReplicaID) *message.Recovery {
 		rec.Evidence = append(rec.Evidence, ev.ID())
 	}
 	slices.SortFunc(rec.Evidence, func(a, b crypto.Digest) int { return slices.Compare(a[:], b[:]) })
+	return signed(rec)
+}
+
+// signed has the operator sign a recovery as it is now.
+func signed(rec *message.Recovery) *message.Recovery {
+	rec.Authority = nil
 	rec.Approve(scheme, operator)
 	return rec
 }
 
+// recover has an operator ask one member for a recovery.
 func (c *cluster) recover(at epoch.ReplicaID, rec *message.Recovery) {
 	c.t.Helper()
 	if err := proof.Recoverable(c.node(at).replica.Epoch(), rec, scheme); err != nil {
 		c.t.Fatal(err)
 	}
 	c.step(c.node(at), AskedToRecover{rec})
+	c.run()
+}
+
+// recoverAll has him ask all of them, before one hears of it from another.
+func (c *cluster) recoverAll(rec *message.Recovery) {
+	for _, x := range c.nodes {
+		c.step(x, AskedToRecover{rec})
+	}
 	c.run()
 }
 
@@ -50,9 +81,7 @@ func TestALostQuorumIsRecovered(t *testing.T) {
 		c.load(9)
 		c.tick(50)
 		before := c.node(4).replica.Head()
-		for _, id := range []epoch.ReplicaID{1, 2, 3} {
-			c.forget(id, byte(50+id))
-		}
+		c.lose(1, 2, 3)
 		c.tick(300)
 		for _, x := range c.nodes {
 			if x.replica.Head() != before || x.replica.Epoch().Number != 0 {
@@ -87,7 +116,7 @@ func TestARecoveryIsRefusedWhileAQuorumAnswers(t *testing.T) {
 		c := newClusterOf(t, withOperator(4, mode))
 		c.tick(1)
 		c.load(9)
-		c.drop = func(from, to epoch.ReplicaID, _ *message.Signed) bool { return from == 4 || to == 4 } // that leaves a quorum
+		c.drop = cut(4) // that leaves a quorum
 		c.recover(1, c.recovery(1))
 		c.tick(2 * recoverTicks)
 		for _, x := range c.nodes {
@@ -110,16 +139,12 @@ func TestARecoveryBelowTheHeadIsRefused(t *testing.T) {
 	c.load(5)
 	old := c.recovery(4)
 	c.load(5)
-	for _, id := range []epoch.ReplicaID{1, 2} {
-		c.forget(id, byte(50+id))
-	}
+	c.lose(1, 2)
 	c.tick(300)
 	for i, x := range c.nodes {
 		old.Next.Members[i].Incarnation = x.replica.birth.Incarnation
 	}
-	old.Authority = nil
-	old.Approve(scheme, operator)
-	c.recover(4, old)
+	c.recover(4, signed(old))
 	c.tick(2 * recoverTicks)
 	for _, x := range c.nodes {
 		if x.replica.Sealed() || x.replica.Epoch().Number != 0 || x.replica.Halted() {
@@ -132,19 +157,8 @@ func TestARecoveryBelowTheHeadIsRefused(t *testing.T) {
 //
 // case J7; a recovery that waits for a quorum of the old epoch to be gone, or an epoch that is ended although members lie in it, turns it red.
 func TestACrashEpochWithALiarIsRecovered(t *testing.T) {
-	c := newClusterOf(t, withOperator(4, epoch.Crash))
-	c.tick(1)
-	c.load(6)
-	c.tick(60)
-	e := c.genesis.Epoch()
-	evidence, err := message.NewEvidence(
-		message.Sign(scheme, keys[3], e, 3, &message.Attestation{Seq: 3, Header: crypto.Digest{1}}),
-		message.Sign(scheme, keys[3], e, 3, &message.Attestation{Seq: 3, Header: crypto.Digest{2}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.step(c.node(2), Received{message.Sign(scheme, keys[1], e, 1, evidence)})
-	c.run()
+	c := rested(t, epoch.Crash)
+	c.tell(1, 2, c.against(3, 3))
 	c.tick(10)
 	before := c.node(1).replica.Head()
 	acked := c.node(1).replica.Acknowledged()
