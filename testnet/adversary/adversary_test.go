@@ -107,6 +107,46 @@ func TestACensorIsDeafToSome(t *testing.T) {
 	}
 }
 
+// With every third message of a kind the liar lies, to all that it is for, and with no other. Red if it counts words to one member, or
+// kinds together: it would meet the same member, or the same kind, each time.
+func TestEveryThirdMessageOfAKindIsALie(t *testing.T) {
+	l := New(Config{
+		Epoch: testEpoch(), Self: 1, Chance: rand.New(rand.NewPCG(1, 1)), Acts: []Act{Equivocating, Silent}, Every: 3,
+		Sign: func(b message.Body) *message.Signed { return say(1, b) },
+	})
+	for i := 1; i <= 9; i++ {
+		for _, b := range bodies() {
+			m := say(1, b)
+			for to := epoch.ReplicaID(2); to <= 4; to++ {
+				words := l.Say(to, m)
+				if lies := len(words) == 0; lies != (i%3 == 0) {
+					t.Fatalf("%s %d, to %d: %d words", b.Kind(), i, to, len(words))
+				}
+			}
+		}
+	}
+	if want := 3 * 3 * len(bodies()); l.Done(Silent) != want {
+		t.Errorf("silent %d times, want %d", l.Done(Silent), want)
+	}
+}
+
+func TestACensorMayBeDeafToEverySecondRequest(t *testing.T) {
+	l := New(Config{Epoch: testEpoch(), Self: 2, Chance: rand.New(rand.NewPCG(1, 1)), Acts: []Act{Censoring}, Every: 2})
+	meant, deaf := 0, 0
+	for i := range epoch.ReplicaID(60) {
+		q := message.NewRequest(scheme, key(i+10), crypto.Hash("test/chain"), 1, 9, []byte("put"))
+		if q.Sender[0]%2 == l.deaf {
+			meant++
+		}
+		if !l.Takes(q) {
+			deaf++
+		}
+	}
+	if deaf == 0 || deaf != meant/2 || l.Done(Censoring) != deaf {
+		t.Errorf("deaf to %d of %d, and counts %d", deaf, meant, l.Done(Censoring))
+	}
+}
+
 // Each act does what its name says, and leaves alone what others have signed.
 //
 // case A1 case A3 case A4 case A10; an act that does nothing turns its part red.
