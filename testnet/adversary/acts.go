@@ -30,7 +30,7 @@ const (
 )
 
 var names = [...]string{
-	"silent", "equivocating", "withholding", "replaying", "slow", "mutating", "flooding", "hiding", "suspecting", "forging", "censoring",
+	"silent", "equivocate", "withhold", "replay", "slow", "mutate", "flood", "hide", "suspect", "forge", "censor",
 }
 
 // ActOf is the act of this name.

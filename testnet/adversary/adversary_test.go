@@ -157,7 +157,7 @@ func TestActsDoWhatTheySay(t *testing.T) {
 			t.Errorf("silent: says %d words", n)
 		}
 		if n := count(Flooding, b); n < 2 {
-			t.Errorf("flooding: says %d words", n)
+			t.Errorf("flood: says %d words", n)
 		}
 		if w := liar(Slow).Say(4, say(2, b)); len(w) != 1 || w[0].DelayMillis < slowMillis/2 || w[0].DelayMillis >= slowMillis {
 			t.Errorf("slow: %+v", w)
@@ -166,10 +166,10 @@ func TestActsDoWhatTheySay(t *testing.T) {
 		one, other := l.Say(1, say(2, b)), l.Say(4, say(2, b))
 		again := l.Say(4, say(2, b))
 		if _, err := message.NewEvidence(one[0].Message, other[0].Message); (err == nil) != equivocable(b) {
-			t.Errorf("equivocating: %s to both is evidence: %v", b.Kind(), err)
+			t.Errorf("equivocate: %s to both is evidence: %v", b.Kind(), err)
 		}
 		if string(again[0].Message.Bytes) != string(other[0].Message.Bytes) {
-			t.Errorf("equivocating: says a third thing of %s", b.Kind())
+			t.Errorf("equivocate: says a third thing of %s", b.Kind())
 		}
 		foreign := say(1, b)
 		for _, a := range []Act{Equivocating, Mutating, Hiding, Forging} {
@@ -182,11 +182,11 @@ func TestActsDoWhatTheySay(t *testing.T) {
 	}
 	for _, b := range []message.Body{&message.Bodies{}, &message.Have{}, &message.Bundle{}} {
 		if n := count(Withholding, b); n != 0 {
-			t.Errorf("withholding: sends %s", b.Kind())
+			t.Errorf("withhold: sends %s", b.Kind())
 		}
 	}
 	if w := liar(Hiding).Say(4, say(2, bodies()[5])); len(w[0].Message.Body.(*message.ViewChange).Prepared) != 0 {
-		t.Error("hiding: shows what it has prepared")
+		t.Error("hide: shows what it has prepared")
 	}
 }
 

@@ -156,7 +156,7 @@ func (c *Counts) changes() []field {
 func (c *Counts) lies() []field {
 	fields := []field{{"pieces of evidence", &c.Evidence}, {"twins", &c.Twins}}
 	for i, a := range adversary.Acts() {
-		fields = append(fields, field{"words of a liar that is " + a.String(), &c.Lies[i]})
+		fields = append(fields, field{"words of a liar, " + a.String(), &c.Lies[i]})
 	}
 	return fields
 }
