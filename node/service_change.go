@@ -52,52 +52,31 @@ func (n *Node) Waiting() ([]bft.Change, *bft.Recovery) {
 	return s.changes, s.recovery
 }
 
-// change takes in an encoded change.
-func (s *service) change(w http.ResponseWriter, r *http.Request) {
-	s.handIn(w, r, func(in *message.Reader) (crypto.Digest, func(context.Context) error) {
-		c := message.ReadChange(in)
-		if in.Close() != nil {
-			return crypto.Digest{}, nil
+// handIn takes in what a call's body encodes, and answers with the name by which GET /changes lists it.
+func handIn[T interface{ ID() crypto.Digest }](s *service, decode func([]byte) (T, error), give func(context.Context, T) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		leave, e := s.read(r.RemoteAddr)
+		if e != nil {
+			s.refuseCall(w, r, e)
+			return
 		}
-		return c.ID(), func(ctx context.Context) error { return s.backend.Change(ctx, c) }
-	})
-}
-
-// recovery takes in an encoded recovery.
-func (s *service) recovery(w http.ResponseWriter, r *http.Request) {
-	s.handIn(w, r, func(in *message.Reader) (crypto.Digest, func(context.Context) error) {
-		c := message.ReadRecovery(in)
-		if in.Close() != nil {
-			return crypto.Digest{}, nil
+		defer leave()
+		body, free, e := s.body(w, r)
+		if e != nil {
+			s.refuseCall(w, r, e)
+			return
 		}
-		return c.ID(), func(ctx context.Context) error { return s.backend.Recover(ctx, c) }
-	})
-}
-
-func (s *service) handIn(w http.ResponseWriter, r *http.Request, read func(*message.Reader) (crypto.Digest, func(context.Context) error)) {
-	leave, e := s.read(r.RemoteAddr)
-	if e != nil {
-		s.refuseCall(w, r, e)
-		return
+		defer free()
+		c, err := decode(body)
+		if err == nil {
+			err = give(r.Context(), c)
+		}
+		if err != nil {
+			plainError(w, refuse(reason.BadParameters, err))
+			return
+		}
+		plain(w, http.StatusAccepted, api.HandedIn{ID: c.ID().String()})
 	}
-	defer leave()
-	body, free, e := s.body(w, r)
-	if e != nil {
-		s.refuseCall(w, r, e)
-		return
-	}
-	defer free()
-	in := message.NewReader(body)
-	id, give := read(in)
-	if give == nil {
-		plainError(w, refuse(reason.BadParameters, in.Err()))
-		return
-	}
-	if err := give(r.Context()); err != nil {
-		plainError(w, refuse(reason.BadParameters, err))
-		return
-	}
-	plain(w, http.StatusAccepted, api.HandedIn{ID: id.String()})
 }
 
 func numbers(ids []epoch.ReplicaID) []uint32 {
@@ -111,12 +90,12 @@ func numbers(ids []epoch.ReplicaID) []uint32 {
 // changes lists what waits.
 func (s *service) changes(w http.ResponseWriter, _ *http.Request) {
 	out := api.Changes{Changes: []api.Change{}}
-	changes, c := s.backend.Waiting()
+	changes, recovery := s.backend.Waiting()
 	for _, c := range changes {
 		out.Changes = append(out.Changes, api.Change{ID: c.ID.String(), Mode: c.Next.Mode.String(), Last: uint64(c.Last), Ready: numbers(c.Ready)})
 	}
-	if c != nil {
-		out.Recovery = &api.Recovery{ID: c.ID.String(), Heard: numbers(c.Heard), Willing: numbers(c.Willing), Voters: c.Voters, Further: c.Further}
+	if r := recovery; r != nil {
+		out.Recovery = &api.Recovery{ID: r.ID.String(), Heard: numbers(r.Heard), Willing: numbers(r.Willing), Voters: r.Voters, Further: r.Further}
 	}
 	plain(w, http.StatusOK, out)
 }

@@ -180,8 +180,8 @@ func (s *service) routes() http.Handler {
 	plain.HandleFunc("GET /tx/{id}", s.transaction)
 	plain.HandleFunc("GET /trace/{seq}", s.traced)
 	plain.HandleFunc("GET /metrics", s.numbers)
-	mux.HandleFunc("POST /change", s.change)
-	mux.HandleFunc("POST /recover", s.recovery)
+	mux.HandleFunc("POST /change", handIn(s, message.DecodeChange, s.backend.Change))
+	mux.HandleFunc("POST /recover", handIn(s, message.DecodeRecovery, s.backend.Recover))
 	mux.Handle("/", bodiless(plain))
 	return mux
 }

@@ -185,9 +185,7 @@ func (o *operator) change(ctx context.Context, done string, edit func(*epoch.Con
 	for _, key := range keys {
 		c.Approve(crypto.Ed25519(), key)
 	}
-	var body message.Writer
-	c.Encode(&body)
-	if err := o.hand(ctx, k, "/change", body.Bytes()); err != nil {
+	if err := o.hand(ctx, k, "/change", message.EncodeChange(c)); err != nil {
 		return err
 	}
 	e, err := o.await(ctx, k, func() string { return o.whyChangeWaits(k, c.ID().String()) })

@@ -61,10 +61,8 @@ func (o *operator) recover(ctx context.Context) error {
 	for _, key := range keys {
 		c.Approve(crypto.Ed25519(), key)
 	}
-	var body message.Writer
-	c.Encode(&body)
 	o.app.say("epoch %d, of %s mode, ends at slot %d; the members ask each other for three seconds", k.epoch.Number, k.epoch.Mode, c.Seq)
-	if err := o.hand(ctx, k, "/recover", body.Bytes()); err != nil {
+	if err := o.hand(ctx, k, "/recover", message.EncodeRecovery(c)); err != nil {
 		return err
 	}
 	e, err := o.await(ctx, k, func() string { return o.whyRecoveryWaits(k) })
