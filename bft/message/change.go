@@ -29,12 +29,6 @@ type Change struct {
 	Readiness []*Signed           // Ready, by members of the next epoch in order of their numbers
 }
 
-// Approval is an operator's signature under a change.
-type Approval struct {
-	Key       crypto.PublicKey
-	Signature crypto.Signature
-}
-
 // Ready is a member's word that it would take part in the epoch that a change announces: it has this incarnation, and this
 // header in its chain.
 type Ready struct {
@@ -88,10 +82,7 @@ func (c *Change) Encode(w *Writer) {
 	WriteVotes(w, c.Readiness)
 }
 
-var (
-	errOperators = errors.New("operators not in ascending order of their keys")
-	errReadiness = errors.New("something else among the readiness")
-)
+var errReadiness = errors.New("something else among the readiness")
 
 // ReadChange reads what Encode writes.
 func ReadChange(r *Reader) *Change {

@@ -72,6 +72,12 @@ func (c *Recovery) Signed() []byte {
 	w.Fixed(c.Chain[:])
 	w.Fixed(c.Of[:])
 	w.Fixed(next[:])
+	c.writeTerms(&w)
+	return w.Bytes()
+}
+
+// writeTerms writes where the next epoch begins, and why: signed, and encoded, behind what the epochs are.
+func (c *Recovery) writeTerms(w *Writer) {
 	w.U64(c.Number)
 	w.U64(uint64(c.Seq))
 	w.Fixed(c.Header[:])
@@ -79,7 +85,6 @@ func (c *Recovery) Signed() []byte {
 	for i := range c.Evidence {
 		w.Fixed(c.Evidence[i][:])
 	}
-	return w.Bytes()
 }
 
 // ID names the recovery, whoever has signed it. It is the identity of the epoch that the recovery begins.
@@ -95,13 +100,7 @@ func (c *Recovery) Encode(w *Writer) {
 	w.Fixed(c.Chain[:])
 	w.Fixed(c.Of[:])
 	WriteConfiguration(w, &c.Next)
-	w.U64(c.Number)
-	w.U64(uint64(c.Seq))
-	w.Fixed(c.Header[:])
-	w.U32(uint32(len(c.Evidence)))
-	for i := range c.Evidence {
-		w.Fixed(c.Evidence[i][:])
-	}
+	c.writeTerms(w)
 	writeApprovals(w, c.Authority)
 }
 
@@ -141,38 +140,3 @@ func DecodeRecovery(raw []byte) (*Recovery, error) {
 
 func (p *Recover) encode(w *Writer) { encodeAttached(p, w) }
 func (p *Recover) attach(w *Writer) { p.Recovery.Encode(w) }
-
-// approve adds an operator's signature to those that are there, in ascending order of the keys.
-func approve(list []Approval, s crypto.Scheme, key crypto.PrivateKey, signed []byte) []Approval {
-	a := Approval{key.Public(), s.Sign(key, signed)}
-	i := 0
-	for i < len(list) && bytes.Compare(list[i].Key[:], a.Key[:]) < 0 {
-		i++
-	}
-	if i < len(list) && list[i].Key == a.Key {
-		return list
-	}
-	return append(list[:i:i], append([]Approval{a}, list[i:]...)...)
-}
-
-func writeApprovals(w *Writer, list []Approval) {
-	w.U32(uint32(len(list)))
-	for i := range list {
-		w.Fixed(list[i].Key[:])
-		w.Fixed(list[i].Signature[:])
-	}
-}
-
-func readApprovals(r *Reader) (list []Approval) {
-	for range r.Count(epoch.MaxOperators, 32+crypto.SignatureSize) {
-		var a Approval
-		r.Fixed(a.Key[:])
-		r.Fixed(a.Signature[:])
-		if n := len(list); n > 0 && bytes.Compare(list[n-1].Key[:], a.Key[:]) >= 0 {
-			r.Fail(errOperators)
-			return nil
-		}
-		list = append(list, a)
-	}
-	return list
-}
