@@ -21,7 +21,7 @@ var (
 	errWindowKept  = errors.New("change: nonce_window stays what the genesis says: the sessions of all senders are kept with it")
 	errMembersKept = errors.New("change: members are added, removed, renamed or moved, which is not built yet")
 	errForced      = errors.New("recovery: the next epoch must be of byzantine mode: nobody knows who has lied")
-	errOldOrder    = errors.New("change: signatures not by distinct members or operators in order")
+	errReadyOrder  = errors.New("change: readiness not of distinct members in the order of their numbers")
 )
 
 // Next is the only judge of whether a change may end the epoch current at a slot, and of what follows. It is a function of its arguments
@@ -44,7 +44,7 @@ func Next(current *epoch.Epoch, c *message.Change, at epoch.Seq, s crypto.Scheme
 	last := epoch.ReplicaID(0)
 	for _, m := range c.Readiness {
 		if m.Author <= last {
-			return nil, errOldOrder
+			return nil, errReadyOrder
 		}
 		last = m.Author
 		if err := verifyReady(current, c, m, at, s); err != nil {

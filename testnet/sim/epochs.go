@@ -31,7 +31,7 @@ func (a *auditor) governs(seq epoch.Seq) *rules {
 	return &a.epochs[0]
 }
 
-// newest is the epoch that was announced last.
+// newestEpoch is the one that was announced last.
 func (a *auditor) newestEpoch() *rules { return &a.epochs[len(a.epochs)-1] }
 
 // epochOf is the epoch of this identity, or nil.
