@@ -6,7 +6,7 @@ SHELL := bash
 SEEDS ?= 1000
 FUZZTIME ?= 60s
 
-.PHONY: build verify fix test race sim twins soak mutants fuzz e2e crash powercut attack smoke man checker
+.PHONY: build verify fix test race sim twins soak mutants fuzz e2e crash powercut attack smoke man checker browser
 
 # One static binary, ./quorate.
 build:
@@ -94,3 +94,10 @@ man:
 # The independent checker on 20,000 live transactions. Needs Node.js.
 checker:
 	QUORATE_E2E=1 go test -count=1 -v -timeout 10m -run "^TestEndToEndIndependentChecker$$" ./cmd/quorate
+
+# The report of a fault script's run in Debian's Chromium, which is installed if there is none. SCREENSHOTS: a folder for pictures.
+browser: SCREENSHOTS ?=
+browser:
+	command -v chromium >/dev/null || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
+	QUORATE_BROWSER=1 QUORATE_SCREENSHOTS="$(abspath $(SCREENSHOTS))" go test -count=1 -v -timeout 10m -run '^TestBrowser' ./testnet/scenario
