@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Below the lanes stands what clients saw.
@@ -45,6 +46,19 @@ func (c *chart) acknowledgements(history []Operation) {
 		}
 		c.y += 17
 	}
+}
+
+// unexplained draws a line where a call was made that no order of the calls explains, over all that is there so far.
+func (c *chart) unexplained(o *Operation, top float64) {
+	if o == nil {
+		return
+	}
+	x, text := c.x(o.Answer.Call), fmt.Sprintf("✕ call %d", o.Number)
+	c.path("failure unexplained", violation(o).Text, fmt.Sprintf("M%s %sV%s", px(x), px(top), px(c.y)))
+	if long := letterWidth * float64(utf8.RuneCountInString(text)); x+long+4 > plotWidth {
+		x -= long + 8
+	}
+	c.text("name", text, x+4, c.y-10)
 }
 
 // answered says that the network has done what was asked, or found that it does not apply.

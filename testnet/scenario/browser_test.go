@@ -36,7 +36,7 @@ func TestBrowserShowsTheReport(t *testing.T) {
 	defer cancel()
 	browser, cancel := chromedp.NewContext(allocator)
 	defer cancel()
-	for name, r := range map[string]*Run{"story": story(), "long": long(), "empty": {Script: "nothing.star", World: "sim", Verdict: NotTested, Why: "nothing was expected"}} {
+	for name, r := range map[string]*Run{"story": story(), "stale": stale(), "long": long(), "empty": {Script: "nothing.star", World: "sim", Verdict: NotTested, Why: "nothing was expected"}} {
 		dir := t.TempDir()
 		started := time.Now()
 		if err := r.WriteReport(dir, nil); err != nil {
@@ -53,7 +53,7 @@ func TestBrowserShowsTheReport(t *testing.T) {
 		}
 		if r.History != nil {
 			t.Run(name+"-picture", func(t *testing.T) {
-				lookAtPicture(t, browser, filepath.Join(dir, pictureFile), shotPath(shots, name+"-picture"))
+				lookAtPicture(t, browser, filepath.Join(dir, pictureFile), r.Violation != nil, shotPath(shots, name+"-picture"))
 			})
 		}
 	}
@@ -156,11 +156,19 @@ func look(t *testing.T, browser context.Context, path string, width, height int6
 	}
 }
 
-func lookAtPicture(t *testing.T, browser context.Context, path, shot string) {
+func lookAtPicture(t *testing.T, browser context.Context, path string, violated bool, shot string) {
 	tab, complaints := open(t, browser, path, 1280, 900, "light")
 	boxes, err := chromedp.Run(tab, chromedp.Evaluate[int](`document.querySelectorAll(".history-rect").length`))
 	if err != nil {
 		t.Fatal(err)
+	}
+	broken, err := chromedp.Run(tab, chromedp.Evaluate[bool](`(() => {
+		const shown = [...document.querySelectorAll(".linearization-invalid.linearization-point")].filter((e) => e.checkVisibility())
+		shown[0]?.scrollIntoView({block: "center", inline: "center"})
+		return shown.length > 0
+	})()`))
+	if err != nil || broken != violated {
+		t.Fatalf("that no order was found is shown: %v, %v", broken, err)
 	}
 	picture, err := chromedp.Run(tab, chromedp.CaptureScreenshot())
 	if err != nil {

@@ -75,8 +75,8 @@ func (c *chart) label(class, text string, y float64) {
 	c.Labels = append(c.Labels, mark{Class: class, Text: text, X: x, Y: px(y)})
 }
 
-// timeline draws a run.
-func timeline(r *Run) *chart {
+// timeline draws a run. Of a history that is not linearizable it marks the call that nothing explains.
+func timeline(r *Run, unexplained *Operation) *chart {
 	c := &chart{end: max(r.Took, time.Second)}
 	for _, s := range r.Samples {
 		c.end = max(c.end, s.At)
@@ -91,6 +91,7 @@ func timeline(r *Run) *chart {
 	c.latencies(r.History)
 	c.grid(top)
 	c.failures(r.Expectations, top)
+	c.unexplained(unexplained, top)
 	c.axis()
 	return c
 }

@@ -63,7 +63,11 @@ func (c *chart) lanes(r *Run) {
 			return s.Nodes[node-1]
 		}
 		y := c.y
-		c.label("node", fmt.Sprintf("node %d", node), y+laneHeight/2+5)
+		if r.Violation != nil && r.Violation.Node == node {
+			c.label("node wrong", fmt.Sprintf("✕ node %d", node), y+laneHeight/2+5)
+		} else {
+			c.label("node", fmt.Sprintf("node %d", node), y+laneHeight/2+5)
+		}
 		c.rect("lane", "", 0, y, plotWidth, laneHeight)
 		ground := func(s Sample) string { return groundOf(at(s)) }
 		for _, s := range c.stretches(r, ground, func(a, b string) bool { return rank(a) > rank(b) }) {

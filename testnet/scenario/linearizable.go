@@ -46,8 +46,8 @@ func linearizableWithin(history []Operation, limit time.Duration) (*Violation, P
 			undecided = ErrUndecided
 		case porcupine.Illegal:
 			first := k.firstUnexplained(limit)
-			picture.keys = []ofKey{first}
-			return first.violation(), picture, nil
+			picture = Picture{[]ofKey{first}, first.unexplained()}
+			return violation(picture.unexplained), picture, nil
 		}
 	}
 	return nil, picture, undecided
@@ -150,20 +150,27 @@ func (k ofKey) until(moment time.Duration) ofKey {
 	return ofKey{k.key, withoutUnseen(known)}
 }
 
-// violation names the answer that came last, as that which nothing explains. Of several that came at once it is not a put's: that
-// is the same whatever was there.
-func (k ofKey) violation() *Violation {
-	var last Operation
-	for _, o := range k.operations {
-		later := o.Answer.Return > last.Answer.Return || o.Answer.Return == last.Answer.Return && o.Call.Kind != Put
-		if o.Answer.Outcome != Unknown && (last.Number == 0 || later) {
+// unexplained is the answer that came last, which nothing explains. Of several that came at once it is not a put's: that is the same
+// whatever was there.
+func (k ofKey) unexplained() *Operation {
+	var last *Operation
+	for i := range k.operations {
+		o := &k.operations[i]
+		if o.Answer.Outcome == Unknown {
+			continue
+		}
+		if last == nil || o.Answer.Return > last.Answer.Return || o.Answer.Return == last.Answer.Return && o.Call.Kind != Put {
 			last = o
 		}
 	}
+	return last
+}
+
+func violation(o *Operation) *Violation {
 	return &Violation{
 		Check: Linearizability,
 		Text: fmt.Sprintf("no order of the calls explains call %d of client %d, %s, between %s and %s",
-			last.Number, last.Call.Client, describe(&last), seconds(last.Answer.Call), seconds(last.Answer.Return)),
+			o.Number, o.Call.Client, describe(o), seconds(o.Answer.Call), seconds(o.Answer.Return)),
 	}
 }
 

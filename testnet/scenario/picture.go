@@ -12,7 +12,8 @@ import (
 
 // Picture shows the operations of a history and the order that was found, or how far one was found and what it broke on.
 type Picture struct {
-	keys []ofKey // of a violation, the key's history until it
+	keys        []ofKey    // of a violation, the key's history until it
+	unexplained *Operation // nil: no violation
 }
 
 // drawn is how many operations a picture shows at most. A browser draws some thousands.
@@ -23,13 +24,14 @@ func (p Picture) Empty() bool {
 	return !slices.ContainsFunc(p.keys, func(k ofKey) bool { return len(k.operations) > 0 })
 }
 
-// WriteHTML writes a page that needs nothing else. Faults are annotations. It searches again, and takes as long as that does.
+// WriteHTML writes a page that needs nothing else. Faults are annotations. It searches again, which takes twice as long as Linearizable may.
 func (p Picture) WriteHTML(w io.Writer, faults []Fault) error {
 	var operations []Operation
 	left := 0
+	deadline := time.Now().Add(decideWithin)
 	for i, k := range p.keys {
 		share := (drawn - len(operations)) / (len(p.keys) - i)
-		last := k.last(max(share, 1))
+		last := k.last(max(share, 1), time.Until(deadline))
 		if len(operations)+len(last.operations) > 2*drawn { // keys with one operation each
 			left += len(k.operations)
 			continue
@@ -46,11 +48,11 @@ func (p Picture) WriteHTML(w io.Writer, faults []Fault) error {
 
 // last is what remains of a history when the first operations of the order that was found are taken away, and what they have left in
 // the register is put there by nobody. It has an order if and only if that order can be completed.
-func (k ofKey) last(most int) ofKey {
+func (k ofKey) last(most int, limit time.Duration) ofKey {
 	if len(k.operations) <= most {
 		return k
 	}
-	_, info := porcupine.CheckOperationsVerbose(registers, timed(k.operations), decideWithin)
+	_, info := porcupine.CheckOperationsVerbose(registers, timed(k.operations), max(limit, 100*time.Millisecond))
 	var order []porcupine.Operation
 	for _, o := range info.PartialLinearizationsOperations()[0] {
 		if len(o) > len(order) {

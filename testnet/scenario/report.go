@@ -34,7 +34,7 @@ func (r *Run) WriteReport(dir string, extra []File) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	p := page{Run: r, Counts: r.Counts(), Chart: timeline(r), Rate: thousands(int(networkRate(r, max(r.Took, time.Second))))}
+	p := page{Run: r, Counts: r.Counts(), Rate: thousands(int(networkRate(r, max(r.Took, time.Second))))}
 	for _, f := range extra {
 		if err := f.copyTo(filepath.Join(dir, logFolder)); err != nil {
 			return err
@@ -42,6 +42,7 @@ func (r *Run) WriteReport(dir string, extra []File) error {
 		p.Files = append(p.Files, logFolder+"/"+filepath.ToSlash(f.Name))
 	}
 	violation, picture, err := Linearizable(r.History)
+	p.Chart = timeline(r, picture.unexplained)
 	switch {
 	case picture.Empty():
 		// The page of an older report in the same folder would be a lie.
@@ -51,7 +52,7 @@ func (r *Run) WriteReport(dir string, extra []File) error {
 	case err != nil:
 		p.Order = err.Error()
 	case violation != nil:
-		p.Order = violation.Text
+		p.Order, p.Unexplained = violation.Text, true
 	default:
 		p.Order = "an order of the calls explains all answers"
 	}
@@ -104,12 +105,13 @@ func writeFile(dir, name string, write func(io.Writer) error) error {
 // page is what the template is given.
 type page struct {
 	*Run
-	Counts  Counts
-	Chart   *chart
-	Rate    string // slots per second of a full lane
-	Picture string // the file; empty: nothing was called
-	Order   string // what the search for an order of the calls came to
-	Files   []string
+	Counts      Counts
+	Chart       *chart
+	Rate        string // slots per second of a full lane
+	Picture     string // the file; empty: nothing was called
+	Order       string // what the search for an order of the calls came to
+	Unexplained bool   // it found that there is none
+	Files       []string
 }
 
 //go:embed report.html.tmpl

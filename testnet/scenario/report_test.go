@@ -132,7 +132,7 @@ func TestTheReportShowsTheRun(t *testing.T) {
 // Everything lies within the drawing, and no name of a fault on another or its span.
 func TestTheTimelineIsTidy(t *testing.T) {
 	for _, r := range []*Run{story(), long()} {
-		c := timeline(r)
+		c := timeline(r, &r.History[len(r.History)-1])
 		for _, m := range c.Plot {
 			if m.D == "" && (m.X < 0 || m.Y < 0 || m.X+m.W > plotWidth+0.1 || m.Y+m.H > c.Height()) || m.D == "" && m.Text == "" && (m.W <= 0 || m.H <= 0) {
 				t.Errorf("%s: %+v is not within %s by %s", r.Script, m, c.PlotWidth(), c.Height())
@@ -303,11 +303,14 @@ func TestTheFolderOfAReport(t *testing.T) {
 
 // The page of a violation says so beside its picture, even if the script has not asked.
 func TestTheReportNamesWhatIsNotLinearizable(t *testing.T) {
-	_, page, _ := report(t, &Run{Verdict: Passed, History: calls(t, `
+	_, page, all := report(t, &Run{Verdict: Passed, History: calls(t, `
 		1 0 10 put x a
 		2 20 30 get x -`)})
 	if !strings.Contains(string(page), "no order of the calls explains call 2 of client 2") {
 		t.Error("it does not say so")
+	}
+	if n := len(with(plotted(all), "path", "unexplained")); n != 1 {
+		t.Errorf("%d marks on the timeline", n)
 	}
 }
 

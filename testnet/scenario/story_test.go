@@ -98,6 +98,26 @@ func story() *Run {
 	return r
 }
 
+// stale is the story again, but for an answer: late in it, somebody is told of a value that had been replaced.
+func stale() *Run {
+	r := story()
+	at := slices.IndexFunc(r.History, func(o Operation) bool {
+		return o.Answer.Call > 20*time.Second && o.Call.Kind == Get && o.Answer.Outcome == Done
+	})
+	first := slices.IndexFunc(r.History, func(o Operation) bool {
+		return o.Call.Key == r.History[at].Call.Key && o.Call.Kind == Put && o.Answer.Outcome == Done
+	})
+	r.History[at].Answer.Value = r.History[first].Call.Value
+	v, _, err := Linearizable(r.History)
+	if v == nil || err != nil {
+		panic("nobody has found it")
+	}
+	v.Node = 2
+	r.Script, r.Expectations, r.Violation, r.Why = "read-during-fail-over.star", r.Expectations[:1], v, "line 40: check_linearizable() does not hold: "+v.Text
+	r.Expectations = append(r.Expectations, Expectation{40, "check_linearizable()", r.Took, r.Took, false, v.Text})
+	return r
+}
+
 // clients call one after the other, and hear nothing while the network makes no progress.
 func clients(random *rand.Rand, end time.Duration, n int, progress func(time.Duration) float64) []Operation {
 	type turn struct {
