@@ -123,14 +123,26 @@ func (l *Liar) replay(_ epoch.ReplicaID, w Word) []Word {
 // orderAgain proposes, to all alike, a request of an earlier proposal beside the new ones. The liar's own replica stands by its batch,
 // and learns what was decided.
 func (l *Liar) orderAgain(p *message.PrePrepare) []Word {
-	if l.again.slot != p.Seq || l.again.view != p.View {
-		l.again.slot, l.again.view, l.again.old, l.again.next = p.Seq, p.View, l.again.next, p.Batch.Requests[0]
+	a := &l.again
+	if a.view != p.View || a.told == nil {
+		a.view, a.told, a.from = p.View, make(map[epoch.Seq][]Word), 0
+		if l.cfg.Every > 0 {
+			a.from = p.Seq + epoch.Seq(l.cfg.Epoch.Parameters.Burst)
+		}
 	}
-	if l.again.old == nil || slices.Contains(p.Batch.Requests, l.again.old) {
-		return nil
+	if told, ok := a.told[p.Seq]; ok {
+		return told // to whoever has missed it; another one would be evidence
 	}
-	batch := message.NewBatch(p.Batch.Time, append(slices.Clone(p.Batch.Requests), l.again.old))
-	return []Word{l.sign(message.NewPrePrepare(message.Vote{View: p.View, Seq: p.Seq, Digest: batch.Digest()}, batch))}
+	var word []Word
+	old := a.old
+	a.old = p.Batch.Requests[0]
+	if p.Seq > a.from && old != nil && !slices.Contains(p.Batch.Requests, old) {
+		batch := message.NewBatch(p.Batch.Time, append(slices.Clone(p.Batch.Requests), old))
+		word = []Word{l.sign(message.NewPrePrepare(message.Vote{View: p.View, Seq: p.Seq, Digest: batch.Digest()}, batch))}
+	}
+	a.told[p.Seq] = word
+	delete(a.told, p.Seq-remembered*8)
+	return word
 }
 
 func (l *Liar) slow(_ epoch.ReplicaID, w Word) []Word {

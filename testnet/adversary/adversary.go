@@ -38,10 +38,11 @@ type Liar struct {
 	said []*message.Signed // of late, to be said again
 	at   int
 
-	again struct { // what Replaying orders again, with which slot
-		slot      epoch.Seq
-		view      epoch.View
-		old, next *message.Request
+	again struct { // what Replaying orders again
+		view epoch.View
+		from epoch.Seq            // slots up to here may have been proposed in the view before it began, if it began when a script said so
+		told map[epoch.Seq][]Word // what it has proposed in the view, of late; nil: what its replica has
+		old  *message.Request
 	}
 
 	on   []bool // which acts it is at, by place in Acts
