@@ -112,13 +112,14 @@ func TestNobodySignsTwoThingsForOneSlot(t *testing.T) {
 }
 
 // What is for test networks is refused on others.
-func TestCaptureAndClockOffsetAreForTestNetworks(t *testing.T) {
+func TestCaptureTwinsAndFaultsAreForTestNetworks(t *testing.T) {
 	w := newNetwork(t)
 	g := *w.genesis
 	g.Test = false
 	for _, change := range []func(*Config){
 		func(c *Config) { c.Capture = filepath.Join(w.dir, "capture") },
-		func(c *Config) { c.ClockOffset = time.Second },
+		func(c *Config) { c.Twin = true },
+		func(c *Config) { c.Faults = clockOff{} },
 	} {
 		c := w.config(1)
 		c.Genesis = &g
@@ -129,6 +130,14 @@ func TestCaptureAndClockOffsetAreForTestNetworks(t *testing.T) {
 	}
 }
 
+// clockOff is a clock that shows another time, and no other fault.
+type clockOff struct {
+	noFaults
+	offset time.Duration
+}
+
+func (c clockOff) ClockOffset() time.Duration { return c.offset }
+
 // Clocks that are hours and years off at backups neither stop the network nor get into the chain's time.
 //
 // case G1; timers by the wall clock, or a vote withheld for a clock of one's own, turn it red.
@@ -136,7 +145,7 @@ func TestClocksFarOffStopNothing(t *testing.T) {
 	w := newNetwork(t)
 	for i, offset := range []time.Duration{0, time.Hour, -10 * 365 * 24 * time.Hour, 10 * 365 * 24 * time.Hour} {
 		c := w.config(i + 1)
-		c.ClockOffset = offset
+		c.Faults = clockOff{offset: offset}
 		n, err := Start(c)
 		if err != nil {
 			t.Fatal(err)

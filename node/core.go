@@ -50,7 +50,7 @@ func (n *Node) runCore() {
 }
 
 func (n *Node) tick(now time.Time) {
-	n.host.Step(bft.Tick{Now: now.Add(n.cfg.ClockOffset).UnixMilli()})
+	n.host.Step(bft.Tick{Now: now.Add(n.faults.ClockOffset()).UnixMilli()})
 }
 
 // over says whether the node has ended: then nothing more is said, whatever else is ready.
@@ -142,6 +142,9 @@ func (n *Node) release(r host.Released) {
 		if e.Message.Author == n.cfg.Self {
 			n.trace.heard(e.Message, n.windowEnd(), now)
 		}
+	}
+	for _, e := range r.Epochs {
+		n.faults.Enter(e)
 	}
 	if len(r.Epochs) > 0 {
 		n.checker.Store(n.host.Checker())

@@ -72,7 +72,7 @@ func (n *Node) admit(batch []knock) {
 	var good []*message.Request
 	size := 0
 	for i, err := range errs {
-		if err == nil && (n.cfg.Liar == nil || n.cfg.Liar.Takes(requests[i])) {
+		if err == nil && n.faults.Takes(requests[i]) {
 			good = append(good, requests[i])
 			size += requests[i].Size()
 		}

@@ -29,10 +29,12 @@ func (n *Node) networkConfig() p2p.Config {
 	for i, m := range n.cfg.Genesis.Members {
 		peers[i] = p2p.Peer{ID: m.PeerID, Address: m.Address, Name: m.Name}
 	}
+	take := [...]func([]byte, epoch.ReplicaID){p2p.Votes: n.faults.Direct(n.receiveDirect), p2p.Bulk: n.faults.Direct(n.receiveDirect)}
+	gossip := n.faults.Gossip(n.receiveGossip)
 	return p2p.Config{
 		Seed: n.cfg.PeerKey.Seed(), Chain: n.cfg.Genesis.Digest(), Listen: listen, Peers: peers,
-		Receive:       func(from int, _ p2p.Class, frame []byte) { n.receiveDirect(frame, epoch.ReplicaID(from)+1) },
-		ReceiveGossip: func(from int, frame []byte) bool { return n.receiveGossip(frame, epoch.ReplicaID(from)+1) },
+		Receive:       func(from int, class p2p.Class, frame []byte) { take[class](frame, epoch.ReplicaID(from)+1) },
+		ReceiveGossip: func(from int, frame []byte) bool { return gossip(frame, epoch.ReplicaID(from)+1) },
 		DialAll:       n.cfg.Twin,
 		Logger:        n.log,
 	}
@@ -70,10 +72,8 @@ func (n *Node) receive(frame []byte, from epoch.ReplicaID) error {
 		n.fail(err)
 		return nil
 	}
-	if n.cfg.Liar != nil {
-		if m = n.cfg.Liar.Hear(m); m == nil {
-			return nil
-		}
+	if m = n.faults.Hear(m); m == nil {
+		return nil
 	}
 	n.inbox.put(item{event: bft.Received{Signed: m}, bytes: len(frame)})
 	return nil
@@ -108,7 +108,7 @@ func (n *Node) runGossip() {
 }
 
 func (n *Node) send(e host.Envelope) {
-	if n.cfg.Liar == nil {
+	if !n.faults.Lies() {
 		n.sendEnvelope(e)
 		return
 	}
@@ -122,14 +122,14 @@ func (n *Node) send(e host.Envelope) {
 		if id == n.cfg.Self {
 			continue
 		}
-		for _, said := range n.cfg.Liar.Say(id, e.Message) {
-			one := host.Envelope{Message: said.Message, To: []epoch.ReplicaID{id}} // not by gossip, which is the same for all
-			if said.Delay == 0 {
+		n.faults.Say(id, e.Message, func(m *message.Signed, after time.Duration) {
+			one := host.Envelope{Message: m, To: []epoch.ReplicaID{id}} // not by gossip, which is the same for all
+			if after == 0 {
 				n.sendEnvelope(one)
-				continue
+				return
 			}
-			time.AfterFunc(said.Delay, func() { n.sendEnvelope(one) })
-		}
+			time.AfterFunc(after, func() { n.sendEnvelope(one) })
+		})
 	}
 }
 

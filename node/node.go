@@ -14,11 +14,9 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
-	"github.com/quorate/quorate/bft/message"
 	"github.com/quorate/quorate/bft/proof"
 	"github.com/quorate/quorate/crypto"
 	"github.com/quorate/quorate/node/host"
@@ -41,26 +39,9 @@ type Config struct {
 	Logger    *slog.Logger
 
 	// Of test networks only.
-	Capture     string        // file to which every message is appended; empty: none
-	ClockOffset time.Duration // added to the wall clock
-	Twin        bool          // another process has these keys
-	Liar        Liar          // nil: the member is honest
-}
-
-// Liar stands between a replica and all others. Its methods may be called at the same time.
-type Liar interface {
-	// Say is what a member is told in place of what the replica says.
-	Say(to epoch.ReplicaID, m *message.Signed) []Said
-	// Hear is what the replica is told in place of a checked message; nil: nothing.
-	Hear(m *message.Signed) *message.Signed
-	// Takes says whether the replica is told of what a client asks for.
-	Takes(q *message.Request) bool
-}
-
-// Said is one word of a Liar.
-type Said struct {
-	Message *message.Signed
-	Delay   time.Duration // for how long it is held back
+	Capture string // file to which every message is appended; empty: none
+	Twin    bool   // another process has these keys
+	Faults  Faults // nil: none
 }
 
 // voteCache is how many verified signatures are remembered: those of the requests and votes of a few seconds at full
@@ -71,6 +52,7 @@ const voteCache = 1 << 15
 type Node struct {
 	cfg     Config
 	log     *slog.Logger
+	faults  Faults
 	host    *host.Host
 	scheme  *crypto.VoteCache
 	backing statemachine.Backing
@@ -137,7 +119,7 @@ func CreateTwin(home, of string) error {
 // without it, the node observes.
 func Start(cfg Config) (*Node, error) {
 	n := &Node{
-		cfg: cfg, log: cfg.Logger,
+		cfg: cfg, log: cfg.Logger, faults: cfg.Faults,
 		scheme:   crypto.NewVoteCache(crypto.Ed25519(), voteCache),
 		inbox:    newInbox(),
 		waiters:  newWaiters(),
@@ -149,6 +131,9 @@ func Start(cfg Config) (*Node, error) {
 		pulse:    newPulse(),
 		stopping: make(chan struct{}),
 		ended:    make(chan struct{}),
+	}
+	if n.faults == nil {
+		n.faults = noFaults{}
 	}
 	if err := n.open(); err != nil {
 		return nil, err
@@ -167,7 +152,7 @@ func (n *Node) open() (err error) {
 		}
 	}()
 	genesis := n.cfg.Genesis
-	if !genesis.Test && (n.cfg.Capture != "" || n.cfg.ClockOffset != 0 || n.cfg.Twin || n.cfg.Liar != nil) {
+	if !genesis.Test && (n.cfg.Capture != "" || n.cfg.Twin || n.cfg.Faults != nil) {
 		return errTestOnly
 	}
 	if err := n.remember(); err != nil {
@@ -188,12 +173,13 @@ func (n *Node) open() (err error) {
 	}
 	n.host, err = host.Open(host.Config{
 		Self: n.cfg.Self, Genesis: genesis, Key: n.cfg.Key, Scheme: n.scheme,
-		FS: store.System(), Dir: logDir(n.cfg.Home), State: n.state, Notes: true,
+		FS: n.faults.Disk(), Dir: logDir(n.cfg.Home), State: n.state, Notes: true,
 	})
 	if err != nil {
 		return withRemedy(err)
 	}
 	opened = append(opened, n.host.Writer().Close)
+	n.faults.Enter(n.host.Replica().Epoch())
 	n.reportRecovery(n.host.Recovery())
 	if n.capture, err = openCapture(n.cfg.Capture); err != nil {
 		return err
@@ -278,7 +264,7 @@ func (n *Node) Blocks() *host.Blocks { return n.host.Blocks() }
 // State is the machine's state, as far as it is durable.
 func (n *Node) State() *statemachine.Replicated { return n.state }
 
-var errTestOnly = errors.New(`a capture, a clock offset, a twin and a liar are for test networks: the genesis does not say "test": true`)
+var errTestOnly = errors.New(`a capture, a twin and faults are for test networks: the genesis does not say "test": true`)
 
 var errDiverged = errors.New("a quorum has executed something else than this node")
 

@@ -1,18 +1,12 @@
 package main
 
 import (
-	"math/rand/v2"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/quorate/quorate/bft/epoch"
-	"github.com/quorate/quorate/bft/message"
-	"github.com/quorate/quorate/crypto"
-	"github.com/quorate/quorate/node"
 	"github.com/quorate/quorate/testnet/adversary"
+	"github.com/quorate/quorate/testnet/fault"
 )
 
 func addLie(cmd *cobra.Command, lie *[]string) {
@@ -23,13 +17,10 @@ func addLie(cmd *cobra.Command, lie *[]string) {
 	cmd.Flags().StringSliceVar(lie, "lie", nil, "test networks only: lie now and then, in these ways: "+strings.Join(names, ", "))
 }
 
-func actsOf(names []string) (acts []adversary.Act, err error) {
-	for _, name := range names {
-		a, err := adversary.ActOf(name)
-		if err != nil {
-			return nil, &failure{exitUsage, err}
-		}
-		acts = append(acts, a)
+func actsOf(names []string) ([]adversary.Act, error) {
+	acts, err := fault.ActsOf(names)
+	if err != nil {
+		return nil, &failure{exitUsage, err}
 	}
 	return acts, nil
 }
@@ -41,47 +32,4 @@ func lies(lie []string) ([]string, error) {
 	}
 	_, err := actsOf(lie)
 	return []string{"--lie", strings.Join(lie, ",")}, err
-}
-
-// liar is an adversary on a test network.
-type liar struct {
-	mu   sync.Mutex
-	liar *adversary.Liar
-}
-
-// newLiar is a member that lies in these ways, or nil if there are none.
-func newLiar(cfg *node.Config, names []string) (node.Liar, error) {
-	if len(names) == 0 {
-		return nil, nil
-	}
-	acts, err := actsOf(names)
-	if err != nil {
-		return nil, err
-	}
-	e, self, key := cfg.Genesis.Epoch(), cfg.Self, cfg.Key
-	return &liar{liar: adversary.New(adversary.Config{
-		Epoch: e, Self: self, Acts: acts, Chance: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		Sign: func(b message.Body) *message.Signed { return message.Sign(crypto.Ed25519(), key, e, self, b) },
-	})}, nil
-}
-
-func (l *liar) Say(to epoch.ReplicaID, m *message.Signed) (all []node.Said) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, w := range l.liar.Say(to, m) {
-		all = append(all, node.Said{Message: w.Message, Delay: time.Duration(w.DelayMillis) * time.Millisecond})
-	}
-	return all
-}
-
-func (l *liar) Hear(m *message.Signed) *message.Signed {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.liar.Hear(m)
-}
-
-func (l *liar) Takes(q *message.Request) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.liar.Takes(q)
 }

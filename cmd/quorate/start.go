@@ -23,9 +23,8 @@ const stopTime = 10 * time.Second
 func (a *app) startCommand() *cobra.Command {
 	n := nodeFlags{app: a}
 	var capture string
-	var offset time.Duration
 	var twin bool
-	var lie []string
+	var t torment
 	cmd := a.command("start --home DIR [flags]", "Run one node until SIGINT or SIGTERM", "  quorate start --home quorate-testnet/node1", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error {
 			s, err := n.resolve()
@@ -41,17 +40,16 @@ func (a *app) startCommand() *cobra.Command {
 				return err
 			}
 			cfg.P2PListen, cfg.APIListen, cfg.Logger = n.p2pListen, n.apiListen, logger
-			cfg.Capture, cfg.ClockOffset, cfg.Twin = capture, offset, twin
-			if cfg.Liar, err = newLiar(&cfg, lie); err != nil {
+			cfg.Capture, cfg.Twin = capture, twin
+			if err := t.ready(s.home, &cfg); err != nil {
 				return err
 			}
-			return runNode(ctx, s.home, cfg)
+			return runNode(ctx, s.home, cfg, &t)
 		})
 	n.add(cmd)
 	cmd.Flags().StringVar(&capture, "capture", "", "test networks only: append every message signed or received to this file")
-	cmd.Flags().DurationVar(&offset, "clock-offset", 0, "test networks only: add this to the wall clock")
 	cmd.Flags().BoolVar(&twin, "twin", false, "test networks only: another process has these keys")
-	addLie(cmd, &lie)
+	t.add(cmd)
 	return cmd
 }
 
@@ -89,7 +87,7 @@ func nodeConfig(h local.Home, genesis string) (node.Config, error) {
 }
 
 // runNode runs a node until ctx ends, or it ends by itself.
-func runNode(ctx context.Context, h local.Home, cfg node.Config) (err error) {
+func runNode(ctx context.Context, h local.Home, cfg node.Config, t *torment) (err error) {
 	slog.SetDefault(cfg.Logger)
 	p2p.RouteLogs(cfg.Logger)
 	go boundMemory(ctx)
@@ -104,16 +102,21 @@ func runNode(ctx context.Context, h local.Home, cfg node.Config) (err error) {
 	if err != nil {
 		return errors.Join(err, claim.Release())
 	}
+	atEase, err := t.serve(h)
+	if err != nil {
+		return errors.Join(err, n.Stop(ctx), claim.Release())
+	}
 	select {
 	case <-n.Done():
 		return n.Err() // its ports are still taken: the claim ends with the process, as they do
 	case <-ctx.Done():
 	}
 	defer func() { err = errors.Join(err, claim.Release()) }()
+	err = atEase()
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
-	if err := n.Stop(stopping); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return err
+	if wrong := n.Stop(stopping); wrong != nil && !errors.Is(wrong, context.DeadlineExceeded) {
+		err = errors.Join(err, wrong)
 	}
-	return nil
+	return err
 }
