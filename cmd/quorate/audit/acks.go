@@ -43,11 +43,33 @@ func ReadAcks(in io.Reader) (*Acks, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
-		a.at[one.id] = append(a.at[one.id], len(a.lines))
-		a.lines = append(a.lines, one)
-		a.last = max(a.last, one.seq)
+		a.add(one)
 	}
 	return a, lines.Err()
+}
+
+// Ack is what a client was told of one transaction.
+type Ack struct {
+	ID        crypto.Digest
+	Sender    crypto.PublicKey
+	Nonce     uint64
+	Seq       epoch.Seq
+	Operation []byte
+}
+
+// NewAcks are acknowledgements of any operations; they are numbered as lines are.
+func NewAcks(all []Ack) *Acks {
+	a := &Acks{at: make(map[crypto.Digest][]int)}
+	for _, one := range all {
+		a.add(ack{id: one.ID, sender: one.Sender, nonce: one.Nonce, seq: one.Seq, operation: operationDigest(one.Operation)})
+	}
+	return a
+}
+
+func (a *Acks) add(one ack) {
+	a.at[one.id] = append(a.at[one.id], len(a.lines))
+	a.lines = append(a.lines, one)
+	a.last = max(a.last, one.seq)
 }
 
 func readAck(line string) (a ack, err error) {
@@ -139,6 +161,9 @@ func (a *auditor) missingAcks(node int, through epoch.Seq) {
 		} else if ok {
 			where = "has another sender, nonce, key or value there"
 		}
-		a.violation(node, "line %d of the acknowledgements: transaction %s was acknowledged at %d, but %s", i+1, l.id, l.seq, where)
+		a.mu.Lock()
+		a.violationLocked(node, Durability,
+			fmt.Sprintf("line %d of the acknowledgements: transaction %s was acknowledged at %d, but %s", i+1, l.id, l.seq, where))
+		a.mu.Unlock()
 	}
 }

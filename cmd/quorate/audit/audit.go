@@ -39,9 +39,26 @@ type Report struct {
 	Executed     int       // of those: applied or failed
 	Acks         int       // lines that were looked for
 	Nodes        []Node
-	Violations   []string // at most maxViolations
-	More         int      // violations that were only counted
+	Violations   []string              // at most maxViolations
+	More         int                   // violations that were only counted
+	Broken       map[Promise]Violation // of each broken promise the first violation
 }
+
+// Violation is something that a node holds, and must not.
+type Violation struct {
+	Node int
+	Text string
+}
+
+// Promise is what a violation breaks.
+type Promise string
+
+// The promises: all nodes have one chain, and it holds by itself; what was acknowledged is in it; no transaction is executed twice.
+const (
+	Agreement   Promise = "agreement"
+	Durability  Promise = "durability"
+	ExactlyOnce Promise = "exactly once"
+)
 
 // Node is what was read of one node.
 type Node struct {
@@ -63,6 +80,7 @@ func Run(ctx context.Context, g *proof.Genesis, chains []Chain, acks *Acks) (*Re
 	}
 	a := &auditor{genesis: g, first: g.Epoch(), scheme: crypto.Ed25519(), acks: acks, replay: replay,
 		vouched: make(map[crypto.Digest]struct{})}
+	a.report.Broken = make(map[Promise]Violation)
 	if acks == nil {
 		a.acks = &Acks{}
 	}
@@ -97,10 +115,13 @@ type auditor struct {
 func (a *auditor) violation(node int, format string, args ...any) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.violationLocked(node, fmt.Sprintf(format, args...))
+	a.violationLocked(node, Agreement, fmt.Sprintf(format, args...))
 }
 
-func (a *auditor) violationLocked(node int, text string) {
+func (a *auditor) violationLocked(node int, of Promise, text string) {
+	if _, told := a.report.Broken[of]; !told {
+		a.report.Broken[of] = Violation{node, text}
+	}
 	if len(a.report.Violations) == maxViolations {
 		a.report.More++
 		return
@@ -253,8 +274,10 @@ func (w *walk) judge(seq epoch.Seq, b *proof.Block) {
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.replay.take(b, w.epoch); err != nil {
-		w.violationLocked(node, err.Error())
+	if err := w.replay.take(b, w.epoch); errors.Is(err, errTwice) {
+		w.violationLocked(node, ExactlyOnce, err.Error())
+	} else if err != nil {
+		w.violationLocked(node, Agreement, err.Error())
 	}
 	w.sight(node, b)
 }
@@ -336,9 +359,9 @@ func (a *auditor) signed(node int, b *proof.Block) {
 	for i, q := range fresh {
 		switch {
 		case !holds[i]:
-			a.violationLocked(node, fmt.Sprintf("block %d: the signature of transaction %s does not hold", b.Header.Seq, q.ID()))
+			a.violationLocked(node, Agreement, fmt.Sprintf("block %d: the signature of transaction %s does not hold", b.Header.Seq, q.ID()))
 		case q.Chain != a.first.Chain:
-			a.violationLocked(node, fmt.Sprintf("block %d: transaction %s is for chain %s", b.Header.Seq, q.ID(), q.Chain.Short()))
+			a.violationLocked(node, Agreement, fmt.Sprintf("block %d: transaction %s is for chain %s", b.Header.Seq, q.ID(), q.Chain.Short()))
 		default:
 			a.vouched[q.Body()] = struct{}{}
 		}

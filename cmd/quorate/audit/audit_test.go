@@ -255,7 +255,7 @@ func TestACommonMistakeIsFoundByExecutingAgain(t *testing.T) {
 		w := threeBlocks(t)
 		wrong(&w.blocks[2].Header)
 		r := w.run(nil, held(w.blocks), held(w.blocks))
-		if len(r.Violations) != 1 || !strings.Contains(r.Violations[0], want) {
+		if len(r.Violations) != 1 || !strings.Contains(r.Violations[0], want) || !strings.Contains(r.Broken[Agreement].Text, want) || len(r.Broken) != 1 {
 			t.Errorf("%q", r.Violations)
 		}
 	}
@@ -280,7 +280,7 @@ func TestANodeThatIsBehindIsMissingButALostAcknowledgementIsNot(t *testing.T) {
 		t.Errorf("one is behind: %q, %v", r.Violations, r.Nodes[3].Missing)
 	}
 	short := held(w.blocks[:2])
-	if r := w.run(w.acks, short, short, short, short); len(r.Violations) != 4 {
+	if r := w.run(w.acks, short, short, short, short); len(r.Violations) != 4 || r.Broken[Durability].Node != 1 || len(r.Broken) != 1 {
 		t.Errorf("none has it: %q", r.Violations)
 	}
 	out := Missing{errors.New("out of reach")}
@@ -289,6 +289,26 @@ func TestANodeThatIsBehindIsMissingButALostAcknowledgementIsNot(t *testing.T) {
 	}
 	if r := w.run(w.acks, short, short, out, out); len(r.Violations) != 0 {
 		t.Errorf("two may have it: %q", r.Violations)
+	}
+}
+
+// Acknowledgements that were never lines are looked for as these are.
+func TestAcknowledgementsThatAreNoLines(t *testing.T) {
+	w := threeBlocks(t)
+	var all []Ack
+	for _, b := range w.blocks {
+		for _, q := range b.Batch.Requests {
+			all = append(all, Ack{ID: q.ID(), Sender: q.Sender, Nonce: q.Nonce, Seq: b.Header.Seq, Operation: q.Operation})
+		}
+	}
+	for lost, of := range []string{"", "line 2 of the acknowledgements"} {
+		if lost > 0 {
+			all[1].Operation = kv.Put([]byte("b"), []byte("another"))
+		}
+		r, err := Run(t.Context(), w.genesis, []Chain{held(w.blocks)}, NewAcks(all))
+		if err != nil || r.Acks != len(all) || len(r.Violations) != lost || !strings.Contains(r.Broken[Durability].Text, of) {
+			t.Errorf("%+v, %v", r, err)
+		}
 	}
 }
 
@@ -353,7 +373,7 @@ func TestASecondExecutionIsFound(t *testing.T) {
 	if err := errors.Join(r.once(1, one, applied), r.once(2, one, duplicate)); err != nil {
 		t.Errorf("a duplicate is none: %v", err)
 	}
-	if r.once(3, again, applied) == nil || r.once(3, sameNonce, statemachine.Outcome{Status: statemachine.Failed}) == nil {
+	if !errors.Is(r.once(3, again, applied), errTwice) || !errors.Is(r.once(3, sameNonce, statemachine.Outcome{Status: statemachine.Failed}), errTwice) {
 		t.Error("not found")
 	}
 }

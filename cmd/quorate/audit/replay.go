@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -94,17 +95,19 @@ func (r *replay) take(b *proof.Block, e *epoch.Epoch) error {
 	return nil
 }
 
+var errTwice = errors.New("exactly once")
+
 // once notes an execution, of which there is one for an id and for a sender's nonce.
 func (r *replay) once(seq epoch.Seq, t statemachine.Transaction, o statemachine.Outcome) error {
 	if !o.Status.Executed() {
 		return nil
 	}
 	if first, again := r.executed[t.ID]; again {
-		return fmt.Errorf("block %d: exactly once: transaction %s was executed at %d", seq, t.ID, first)
+		return fmt.Errorf("block %d: %w: transaction %s was executed at %d", seq, errTwice, t.ID, first)
 	}
 	place := nonce{t.Sender, t.Nonce}
 	if other, again := r.nonces[place]; again {
-		return fmt.Errorf("block %d: exactly once: transaction %s has nonce %d, as %s", seq, t.ID, t.Nonce, other)
+		return fmt.Errorf("block %d: %w: transaction %s has nonce %d, as %s", seq, errTwice, t.ID, t.Nonce, other)
 	}
 	r.executed[t.ID], r.nonces[place] = seq, t.ID
 	return nil
