@@ -3,21 +3,13 @@ package local
 import (
 	"reflect"
 	"strings"
+
+	"github.com/quorate/quorate/testnet/scenario"
 )
 
 // suggestion is what to say of a key that a TOML file's type does not have: the one that was meant, or all there are.
 func suggestion(unknown string, into any) string {
-	known := keysOf(into)
-	best, least := "", len(unknown)/3+2
-	for _, key := range known {
-		if d := editDistance(unknown, key); d < least {
-			best, least = key, d
-		}
-	}
-	if best != "" {
-		return "did you mean " + best + "?"
-	}
-	return "there are " + strings.Join(known, ", ")
+	return scenario.Suggest(unknown, keysOf(into))
 }
 
 // keysOf are the names that a pointer to a struct has in a TOML file.
@@ -30,25 +22,4 @@ func keysOf(into any) []string {
 		}
 	}
 	return keys
-}
-
-// editDistance is how many letters must be put in, taken out or changed to make b of a (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1) // from the letters of a so far to each beginning of b
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			changed := diagonal
-			if a[i] != b[j] {
-				changed++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(changed, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

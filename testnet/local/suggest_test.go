@@ -7,17 +7,6 @@ import (
 	"testing"
 )
 
-func TestEditDistanceCountsLetters(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"p2p_lisen", "p2p_listen", 1}, {"log-level", "log_level", 1}} {
-		if got := editDistance(c.a, c.b); got != c.want {
-			t.Errorf("from %q to %q: %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 func TestAnUnknownKeyIsRefusedWithItsPlaceAndTheKeyThatWasMeant(t *testing.T) {
 	for text, want := range map[string]string{
 		"genesis = \"g\"\np2p_lisen = \"x\"\n": "config.toml:2:1: unknown key p2p_lisen: did you mean p2p_listen?",

@@ -22,7 +22,7 @@ type Cluster interface {
 
 	// Now is the time since Start.
 	Now() time.Duration
-	// Wait lets that much time pass. The error is ctx's, or a *Violation that the cluster has seen meanwhile.
+	// Wait lets that much time pass, or less if it has called back. The error is ctx's, or a *Violation that the cluster has seen meanwhile.
 	Wait(ctx context.Context, d time.Duration) error
 
 	// Processes. Crash ends a process at this instant, as kill -9 does; Stop has it end in order; Pause freezes it.
@@ -44,17 +44,16 @@ type Cluster interface {
 	// Behave has a member lie in these ways with every so many-th word it sends, from 1; without any it is honest again.
 	Behave(node int, acts []string, every int) error
 
-	// SwitchMode, SetParameters and Recover are what operators do; they return when it is done, or not before ctx ends. Time passes.
-	SwitchMode(ctx context.Context, mode string) error
-	SetParameters(ctx context.Context, values map[string]uint32) error
-	Recover(ctx context.Context, survivor int) error
+	// Operate has operators ask for something. done is called once, from within Wait, when it has come about, or with why it was refused or
+	// is not there after so long.
+	Operate(o Order, within time.Duration, done func(error))
 
 	// Do has a client ask for something. done is called once, from within Wait, when it is answered or its client has given up.
 	Do(call Call, done func(Answer))
 
 	// Look is how the node is now, as far as it can be asked.
 	Look(node int) Look
-	// Metrics are the node's, by the name that GET /metrics has for them.
+	// Metrics are the node's, by the name that GET /metrics has for them: MetricNames, and more if it likes.
 	Metrics(node int) (map[string]float64, error)
 	// Accused are the members that a node holds evidence against.
 	Accused(node int) ([]int, error)
@@ -108,6 +107,13 @@ type DiskFault struct {
 	Kind DiskKind
 	N    int64         // bits, or bytes
 	By   time.Duration // of Slow
+}
+
+// Order is what operators ask for: one of its fields.
+type Order struct {
+	Mode       string
+	Parameters map[string]uint32
+	Recover    bool // a forced hand-over, into Byzantine mode, from the newest slot at which enough members stand
 }
 
 // Call is what a client asks for.
@@ -192,6 +198,11 @@ type Violation struct {
 }
 
 func (v *Violation) Error() string { return string(v.Check) + ": " + v.Text }
+
+// MetricNames are those metrics that every cluster has.
+var MetricNames = []string{
+	"quorate_epoch", "quorate_evidence", "quorate_log_syncs_total", "quorate_pool_bytes", "quorate_pool_transactions", "quorate_seq", "quorate_view",
+}
 
 // The keys of Happened. Messages are counted where they should have arrived.
 const (

@@ -341,3 +341,13 @@ expectations that do not hold:
 		t.Errorf("%s", out.String())
 	}
 }
+
+func TestSecondsAreWrittenToTheMillisecond(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		15_351 * time.Millisecond: "15.351 s", 0: "0 s", 1_999_700 * time.Microsecond: "2 s", time.Hour: "3600 s", 350_400 * time.Microsecond: "0.35 s",
+	} {
+		if got := seconds(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}

@@ -187,7 +187,7 @@ func (r *Run) WriteJSON(w io.Writer) error {
 
 // seconds writes a time as people say it, to the millisecond.
 func seconds(d time.Duration) string {
-	return strconv.FormatFloat(d.Round(time.Millisecond).Seconds(), 'f', -1, 64) + " s"
+	return strconv.FormatFloat(float64(d.Round(time.Millisecond).Milliseconds())/1000, 'f', -1, 64) + " s"
 }
 
 // milliseconds writes a latency with two or three digits.

@@ -30,7 +30,8 @@ type transaction struct {
 	owner    *client
 	tries    int
 	answered bool
-	counted  bool // its end is among the counts
+	counted  bool               // its end is among the counts
+	told     func(*host.Answer) // whom else its end is told; nil: nobody
 }
 
 func (t *transaction) id() crypto.Digest { return t.request.ID() }
@@ -190,6 +191,9 @@ func (w *World) settle(t *transaction, a *host.Answer) {
 		return
 	}
 	t.counted = true
+	if t.told != nil {
+		t.told(a)
+	}
 	switch {
 	case errors.Is(a.Refusal, host.ErrExpired), a.Outcome != nil && a.Outcome.Status == statemachine.Expired:
 		w.counts.Expired++

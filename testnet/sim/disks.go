@@ -138,6 +138,11 @@ func (n *node) refuses(why error) {
 		return
 	}
 	n.w.counts.Refusals++
+	if n.w.steered {
+		n.w.tell(n, "refuses to start: %v", why)
+		n.host, n.machine, n.refused = nil, nil, why
+		return
+	}
 	n.w.tell(n, "refuses to start: %v", why)
 	n.disk, n.old, n.full, n.flipped, n.replaced = store.NewMemory(), nil, false, false, true
 	n.boot()

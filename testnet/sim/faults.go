@@ -227,7 +227,7 @@ func (n *node) crash() {
 // end is that the process is gone, and what it had in memory.
 func (n *node) end() {
 	n.life++
-	n.host, n.machine, n.doom = nil, nil, atOnce
+	n.host, n.machine, n.doom, n.synced = nil, nil, atOnce, 0
 	n.work, n.working, n.writing = nil, false, false
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/quorate/quorate/bft/message"
+	"github.com/quorate/quorate/testnet/scenario"
 )
 
 // network carries messages between nodes. It loses, delays, duplicates and reorders them, more or less as the weather
@@ -18,9 +19,13 @@ type network struct {
 }
 
 type link struct {
-	delay     int64 // µs, when the weather is fair
-	cuts      int   // reasons why it is dead
-	starved   int64 // µs that every message takes longer
+	delay   int64 // µs, when the weather is fair
+	cuts    int   // reasons why it is dead
+	starved int64 // µs that every message takes longer
+	scenario.Link
+	met       map[string]uint64 // how often a script's faults have met a message, by what they are
+	last      int64             // when the newest message of those that keep their order arrives
+	free      int64             // when what was sent before is through, if the link's bandwidth is bounded
 	sent      uint64
 	delivered uint64 // the highest number of what was sent
 }
@@ -68,6 +73,11 @@ func (nw *network) send(from, to *node, f *flight, way message.Way, held int64) 
 		nw.w.counts.CutOff++
 		return
 	}
+	if what := l.stops(nw); what != "" {
+		l.meets(what)
+		nw.w.counts.CutOff++
+		return
+	}
 	if nw.permille(nw.weather.lost) {
 		nw.w.counts.Lost++
 		return
@@ -75,6 +85,9 @@ func (nw *network) send(from, to *node, f *flight, way message.Way, held int64) 
 	delay := held + l.delay + l.starved + nw.about(nw.weather.jitter)
 	if way == message.Gossip {
 		delay += nw.about(2 * l.delay)
+	}
+	if l.Link != (scenario.Link{}) {
+		delay = nw.hinder(to, l, f, delay)
 	}
 	if nw.permille(nw.weather.late) {
 		delay += nw.between(second/2, 7*second)
@@ -87,6 +100,76 @@ func (nw *network) send(from, to *node, f *flight, way message.Way, held int64) 
 	if nw.permille(nw.weather.twice) {
 		nw.w.counts.Duplicated++
 		nw.deliver(to, l, f, delay+nw.about(20*milli))
+	}
+}
+
+// stops says what of a script's keeps a message from arriving, if anything does.
+func (l *link) stops(nw *network) string {
+	switch {
+	case l.Cut:
+		return scenario.CountStopped
+	case l.Lost > 0 && nw.Float64() < l.Lost:
+		return scenario.CountLost
+	}
+	return ""
+}
+
+func (l *link) meets(what string) {
+	if l.met == nil {
+		l.met = make(map[string]uint64)
+	}
+	l.met[what]++
+}
+
+// hinder is the delay of a message on a link that a script has made worse. Those that it does not want reordered stay in their order.
+func (nw *network) hinder(to *node, l *link, f *flight, delay int64) int64 {
+	longer := l.Delay.Microseconds()
+	if l.Jitter > 0 {
+		longer += nw.Int64N(l.Jitter.Microseconds() + 1)
+	}
+	if l.Bandwidth > 0 {
+		l.free = max(l.free, nw.w.now) + f.size()*second/l.Bandwidth
+		longer += l.free - nw.w.now
+	}
+	if longer > 0 {
+		l.meets(scenario.CountDelayed)
+	}
+	switch {
+	case l.Reordered > 0 && nw.Float64() < l.Reordered:
+		l.meets(scenario.CountReordered)
+		longer += nw.between(milli, 50*milli)
+	case l.last > nw.w.now+delay+longer:
+		longer = l.last - nw.w.now - delay
+	default:
+		l.last = nw.w.now + delay + longer
+	}
+	if l.Twice > 0 && nw.Float64() < l.Twice {
+		l.meets(scenario.CountTwice)
+		nw.deliver(to, l, f, delay+longer+nw.about(20*milli))
+	}
+	return delay + longer
+}
+
+// size is how many bytes a message has on the wire.
+func (f *flight) size() int64 {
+	var b message.Writer
+	f.message.Encode(&b)
+	return int64(len(b.Bytes()))
+}
+
+// grow makes room for the links of a host more.
+func (nw *network) grow(before int) {
+	old := nw.links
+	nw.links = make([]link, (before+1)*(before+1))
+	for from := range before + 1 {
+		for to := range before + 1 {
+			l := &nw.links[from*(before+1)+to]
+			if from < before && to < before {
+				*l = old[from*before+to]
+				continue
+			}
+			l.delay = old[0].delay
+		}
 	}
 }
 

@@ -41,6 +41,13 @@ type node struct {
 	replaced bool            // its disk is not the one that it has last written to
 	full     bool            // its disk has hardly any room
 	slowBy   int64           // µs that a sync takes longer
+	loses    bool            // a crash takes what was not synced,
+	tears    bool            // and the next one some of it
+	slowed   uint64          // syncs
+	synced   uint64          // times, in this life
+	paused   bool            // what happens to it waits
+	waits    []*event
+	refused  error // why it did not start
 
 	// What does not.
 	host    *host.Host // nil while the node is down
@@ -180,6 +187,9 @@ func (n *node) append(g *host.Group) {
 		return
 	}
 	delay := n.w.ofDisks.about(n.diskTime) + n.slowBy
+	if n.slowBy > 0 {
+		n.slowed++
+	}
 	if n.w.ofDisks.permille(n.diskStalls) {
 		delay += 300 * milli
 	}
@@ -192,6 +202,7 @@ func (n *node) sync(g *host.Group) {
 		return
 	}
 	n.writing = false
+	n.synced++
 	if n.meets(afterSync) {
 		return
 	}

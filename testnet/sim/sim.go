@@ -28,7 +28,9 @@ type Options struct {
 	LeftOut map[int]bool // faults that do not happen, by their number in the world, from 1
 	Trace   io.Writer    // tells the story of a run, a line an event; nil: untold
 
-	twins []epoch.ReplicaID // of whom, for tests
+	twins      []epoch.ReplicaID // of whom, for tests
+	steered    bool              // by a fault script
+	parameters *epoch.Parameters // of the genesis; nil: the seed draws them
 }
 
 // Node counts that a world may have: from one fault borne to two, or three.

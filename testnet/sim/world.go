@@ -28,7 +28,8 @@ type World struct {
 	ed25519 bool
 	steps   int
 
-	auditEvery int // after so many promises of all nodes, the disk of one is looked at while it runs
+	steered    bool // by a fault script: nothing is left to chance but times
+	auditEvery int  // after so many promises of all nodes, the disk of one is looked at while it runs
 
 	now    int64
 	queue  queue
@@ -68,7 +69,7 @@ func newWorld(seed uint64, o Options) *World {
 	c := newChance(seed, ofWorld)
 	w := &World{
 		seed: seed, steps: o.Steps, leftOut: o.LeftOut, trace: newTrace(o.Trace),
-		ed25519: seed%100 == 50, auditEvery: 100,
+		ed25519: seed%100 == 50 && !o.steered, auditEvery: 100, steered: o.steered,
 		ofDisks: newChance(seed, ofDisks), ofMachines: newChance(seed, ofMachines), ofClients: newChance(seed, ofClients),
 		ofFaults: newChance(seed, ofFaults), ofCrashes: newChance(seed, ofCrashes),
 	}
@@ -101,7 +102,10 @@ func newWorld(seed uint64, o Options) *World {
 	w.genesis = &proof.Genesis{
 		Chain: "sim", Test: true, Configuration: epoch.Configuration{Mode: o.Mode, Parameters: drawParameters(c)}, Time: birthday,
 	}
-	if w.mixed {
+	if o.parameters != nil {
+		w.genesis.Parameters = *o.parameters
+	}
+	if w.mixed || w.steered {
 		w.operator = crypto.NewPrivateKey(c.bytes())
 		w.genesis.Operators, w.genesis.Threshold = []crypto.PublicKey{w.operator.Public()}, 1
 	}
@@ -140,7 +144,9 @@ func newWorld(seed uint64, o Options) *World {
 	if !o.Honest {
 		w.drawLiars()
 	}
-	w.drawClients(c)
+	if !w.steered {
+		w.drawClients(c)
+	}
 	return w
 }
 
@@ -204,7 +210,9 @@ func (w *World) start() {
 			return
 		}
 		n.boot()
-		w.after(n.w.ofDisks.between(second, 10*second), n, faults, 7, n.backUp)
+		if !w.steered {
+			w.after(n.w.ofDisks.between(second, 10*second), n, faults, 7, n.backUp)
+		}
 	}
 }
 
@@ -212,6 +220,10 @@ func (w *World) start() {
 func (w *World) turn() {
 	e := w.queue.pop()
 	w.now = e.at
+	if e.node != nil && e.node.paused {
+		e.node.waits = append(e.node.waits, e)
+		return
+	}
 	if e.node != nil && e.life != anyLife && e.node.life != e.life {
 		return
 	}

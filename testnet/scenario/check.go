@@ -1,0 +1,92 @@
+package scenario
+
+import (
+	"context"
+	"maps"
+	"time"
+)
+
+// Check looks for what is wrong with a script beyond what Parse can see: it goes through it on a network in which all is well and no
+// time passes, so that every call that is reached is made once, with the arguments that it will have. fits says what is wrong with the
+// network that it wants. The error names line and column.
+func (s *Script) Check(fits func(Shape) error) error {
+	r := &runner{
+		ctx: context.Background(), script: s, cluster: &pretence{fits: fits}, dry: true, chance: newChance(1, ofScript), run: &Run{Script: s.Name},
+	}
+	return r.play()
+}
+
+// pretence is a network that is only said to be there. Whatever is asked for is done, and whatever is looked at has moved on since,
+// so that a script which waits for a change sees one.
+type pretence struct {
+	fits   func(Shape) error
+	shape  Shape
+	now    time.Duration
+	looked uint64
+}
+
+func (p *pretence) Start(_ context.Context, s Shape) error {
+	p.shape = s
+	return p.fits(s)
+}
+
+func (p *pretence) Wait(_ context.Context, d time.Duration) error {
+	p.now += d
+	return nil
+}
+
+func (p *pretence) Look(n int) Look {
+	p.looked++
+	return Look{
+		State: Up, Role: "follower", Leader: 1 + int(p.looked)%p.shape.Nodes, View: p.looked, Epoch: p.looked, Mode: p.shape.Mode, Seq: p.looked,
+	}
+}
+
+func (p *pretence) Metrics(int) (map[string]float64, error) {
+	p.looked++
+	all := make(map[string]float64)
+	for _, name := range MetricNames {
+		all[name] = float64(p.looked)
+	}
+	return all, nil
+}
+
+func (p *pretence) Do(_ Call, done func(Answer)) {
+	done(Answer{Call: p.now, Return: p.now, Outcome: Done})
+}
+
+// Operate says what is wrong with an order.
+func (p *pretence) Operate(o Order, _ time.Duration, done func(error)) {
+	next := p.shape
+	next.Parameters = maps.Clone(p.shape.Parameters)
+	if next.Parameters == nil {
+		next.Parameters = make(map[string]uint32)
+	}
+	maps.Copy(next.Parameters, o.Parameters)
+	if o.Mode != "" {
+		next.Mode = o.Mode
+	}
+	if err := p.fits(next); err != nil {
+		done(err)
+		return
+	}
+	p.shape = next
+	done(nil)
+}
+
+func (p *pretence) Now() time.Duration                 { return p.now }
+func (p *pretence) Close() error                       { return nil }
+func (p *pretence) Crash(int) error                    { return nil }
+func (p *pretence) Restart(int) error                  { return nil }
+func (p *pretence) Stop(int) error                     { return nil }
+func (p *pretence) Pause(int) error                    { return nil }
+func (p *pretence) Resume(int) error                   { return nil }
+func (p *pretence) Twin(int) error                     { return nil }
+func (p *pretence) Link(int, int, Link) error          { return nil }
+func (p *pretence) Disk(int, DiskFault) error          { return nil }
+func (p *pretence) Clock(int, time.Duration) error     { return nil }
+func (p *pretence) Behave(int, []string, int) error    { return nil }
+func (p *pretence) Accused(int) ([]int, error)         { return nil, nil }
+func (p *pretence) Happened() map[string]uint64        { return nil }
+func (p *pretence) Check(context.Context, Check) error { return nil }
+func (p *pretence) Digest() string                     { return "" }

@@ -1,0 +1,184 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.starlark.net/starlark"
+)
+
+// decide takes in whether an expectation holds; one that does not ends the run.
+func (r *runner) decide(begun time.Duration, holds bool, why string) error {
+	e := Expectation{Line: r.here.line, What: r.here.what, From: begun, To: r.cluster.Now(), Holds: holds || r.dry}
+	if !e.Holds {
+		e.Why = why
+	}
+	r.run.Expectations = append(r.run.Expectations, e)
+	if e.Holds {
+		return nil
+	}
+	return r.ends(Violated, fmt.Sprintf("%s:%d: %s: %s", r.script.Name, e.Line, e.What, why))
+}
+
+var errIdle = errors.New("no client asks for anything: call workload() before it")
+
+// expectProgress waits for an answer to something that a client asks for from now on.
+func (r *runner) expectProgress(a given) (starlark.Value, error) {
+	within, begun := of(a, "within", 5*time.Second), r.cluster.Now()
+	if r.traffic == nil || r.traffic.stopped {
+		return nil, errIdle
+	}
+	holds, err := r.awaits(within, func() (bool, error) { return r.traffic.answered > begun, nil })
+	if err != nil {
+		return nil, err
+	}
+	return nil, r.decide(begun, holds, fmt.Sprintf("nothing that was asked for since was acknowledged within %v", within))
+}
+
+// expectNoProgress waits, and wants nothing that a client asks for from now on to be acknowledged meanwhile.
+func (r *runner) expectNoProgress(a given) (starlark.Value, error) {
+	during, begun := of(a, "during", time.Duration(0)), r.cluster.Now()
+	if r.traffic == nil || r.traffic.stopped {
+		return nil, errIdle
+	}
+	broken, err := r.awaits(during, func() (bool, error) { return r.traffic.answered > begun, nil })
+	if err != nil {
+		return nil, err
+	}
+	return nil, r.decide(begun, !broken, "something that was asked for since was acknowledged")
+}
+
+// expectViewChanges holds the number of views since the start against bounds.
+func (r *runner) expectViewChanges(a given) (starlark.Value, error) {
+	if !a.has("at_most") && !a.has("at_least") {
+		return nil, errors.New("wants at_most or at_least")
+	}
+	r.look()
+	n := int64(r.changes)
+	holds := n >= of(a, "at_least", int64(0)) && n <= of(a, "at_most", n)
+	return nil, r.decide(r.cluster.Now(), holds, fmt.Sprintf("there were %d", n))
+}
+
+// expectEvidence waits until every node that is up and does not lie holds evidence against a member, and wants nobody else to be accused.
+func (r *runner) expectEvidence(a given) (starlark.Value, error) {
+	against, within, begun := of(a, "against", 0), of(a, "within", 10*time.Second), r.cluster.Now()
+	why := ""
+	holds, err := r.awaits(within, func() (bool, error) {
+		for n := 1; n <= r.shape.Nodes; n++ {
+			if slices.Contains(r.lying, n) || r.cluster.Look(n).State != Up {
+				continue
+			}
+			accused, err := r.cluster.Accused(n)
+			if err != nil {
+				why = fmt.Sprintf("node %d cannot be asked: %v", n, err)
+				return false, nil
+			}
+			for _, m := range accused {
+				if !slices.Contains(r.lying, m) {
+					return false, r.violated(&Violation{Check: "accusations", Node: n, Text: fmt.Sprintf("holds evidence against member %d, who is honest", m)})
+				}
+			}
+			if !slices.Contains(accused, against) {
+				why = fmt.Sprintf("node %d holds none after %v", n, within)
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return nil, r.decide(begun, holds, why)
+}
+
+// expectMode waits until every node that is up is in a mode.
+func (r *runner) expectMode(a given) (starlark.Value, error) {
+	mode, within, begun := of(a, "mode", ""), of(a, "within", 10*time.Second), r.cluster.Now()
+	why := ""
+	holds, err := r.awaits(within, func() (bool, error) {
+		for n, l := range r.look() {
+			if l.State == Up && l.Mode != mode {
+				why = fmt.Sprintf("node %d is in %s mode after %v", n+1, l.Mode, within)
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return nil, r.decide(begun, holds, why)
+}
+
+// expectCaughtUp waits until a node has executed what any had executed when it was asked for.
+func (r *runner) expectCaughtUp(a given) (starlark.Value, error) {
+	n, within, begun := of(a, "node", 0), of(a, "within", 20*time.Second), r.cluster.Now()
+	furthest := uint64(0)
+	for _, l := range r.look() {
+		furthest = max(furthest, l.Seq)
+	}
+	var l Look
+	holds, err := r.awaits(within, func() (bool, error) {
+		l = r.cluster.Look(n)
+		return l.Seq >= furthest, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	why := fmt.Sprintf("after %v it stands at slot %d, and another stood at %d before", within, l.Seq, furthest)
+	if l.State != Up {
+		why = fmt.Sprintf("it is %s", l.State)
+	}
+	return nil, r.decide(begun, holds, why)
+}
+
+// checks is a check that a script asks for.
+func checks(c Check) func(*runner, given) (starlark.Value, error) {
+	return func(r *runner, _ given) (starlark.Value, error) {
+		begun := r.cluster.Now()
+		if err := r.check(c); err != nil {
+			return nil, err
+		}
+		return nil, r.decide(begun, true, "")
+	}
+}
+
+// check goes through what the nodes hold.
+func (r *runner) check(c Check) error {
+	err := r.cluster.Check(r.ctx, c)
+	if v := (*Violation)(nil); errors.As(err, &v) {
+		return r.violated(v)
+	}
+	return err
+}
+
+func (r *runner) checkLinearizable(given) (starlark.Value, error) {
+	if r.traffic == nil {
+		return nil, errIdle
+	}
+	begun := r.cluster.Now()
+	if err := r.linearizable(); err != nil {
+		return nil, err
+	}
+	return nil, r.decide(begun, true, "")
+}
+
+// linearizable judges the history so far.
+func (r *runner) linearizable() error {
+	history := r.traffic.sofar()
+	if v := LocalReads(history); v != nil {
+		return r.violated(v)
+	}
+	v, _, err := Linearizable(history)
+	switch {
+	case errors.Is(err, ErrUndecided):
+		return r.ends(NotTested, err.Error()+": have fewer calls, or more keys")
+	case err != nil:
+		return err
+	case v != nil:
+		return r.violated(v)
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package scenario
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// known stands for what the worlds know of parameters.
+func known(s Shape) error {
+	for name := range s.Parameters {
+		if name != "window" {
+			return errors.New("no parameter is called " + name + ": " + Suggest(name, []string{"window"}))
+		}
+	}
+	return nil
+}
+
+// Whatever is wrong with a script is said in one line, with its place and what to do, before anything runs.
+func TestMistakesOfAnAuthorAreToldInOneLine(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{
+			"a function that there is not",
+			"workload()\nexpect_progres()\n",
+			"mine.star:2:1: undefined: expect_progres, did you mean expect_progress?",
+		}, {
+			"a variable that there is not",
+			"workload()\ncrash(leadr)\nexpect_progress()\n",
+			"mine.star:2:7: undefined: leadr, did you mean leader?",
+		}, {
+			"an argument that there is not",
+			"workload(client = 3)\nexpect_progress()\n",
+			"mine.star:1:1: workload: takes no client: did you mean clients?",
+		}, {
+			"a node that there is not",
+			"workload()\ncrash(5)\nexpect_progress()\n",
+			"mine.star:2:1: crash: there is no node 5: the network has nodes 1 to 4",
+		}, {
+			"a node that there is not, in a branch that is never taken",
+			"cluster(nodes = 3)\nworkload()\nif False:\n    crash(4)\nexpect_progress()\n",
+			"mine.star:4:5: crash: there is no node 4: the network has nodes 1 to 3",
+		}, {
+			"a node that there is not, computed",
+			"workload()\nn = len(nodes()) + 1\ncrash(n)\nexpect_progress()\n",
+			"mine.star:3:1: crash: there is no node 5: the network has nodes 1 to 4",
+		}, {
+			"a partition that names a node twice",
+			"workload()\npartition([1, 2], [2, 3])\nexpect_progress()\n",
+			"mine.star:2:1: partition: node 2 is in two groups",
+		}, {
+			"a group that names a node twice",
+			"workload()\npartition([1, 1], [2, 3])\nexpect_progress()\n",
+			"mine.star:2:1: partition: node 1 is named twice",
+		}, {
+			"a link from a node to itself",
+			"workload()\ncut(1, 1)\nexpect_progress()\n",
+			"mine.star:2:1: cut: there is no link from node 1 to itself",
+		}, {
+			"a list for nodes one by one",
+			"workload()\ncrash([1, 2])\nexpect_progress()\n",
+			"mine.star:2:1: crash: [1, 2] is a list, want nodes one by one: put * before it",
+		}, {
+			"a negative duration",
+			"workload()\nsleep(\"-1s\")\nexpect_progress()\n",
+			`mine.star:2:1: sleep: duration: "-1s" is negative`,
+		}, {
+			"a number for a duration",
+			"workload()\nsleep(3)\nexpect_progress()\n",
+			`mine.star:2:1: sleep: duration: 3 is no duration, want one like "200ms", "1.5s" or "2m"`,
+		}, {
+			"a loop without an end",
+			"workload()\nexpect_progress()\nwhile leader():\n    pass\n",
+			"mine.star:3:1: more than 5000000 steps: is this an endless loop? Have it sleep(), or end",
+		}, {
+			"a loop without an end, in a function",
+			"def busy():\n    for i in range(3):\n        pass\n    while True:\n        pass\nworkload()\nexpect_progress()\nbusy()\n",
+			"mine.star:4:5: more than 5000000 steps: is this an endless loop? Have it sleep(), or end",
+		}, {
+			"a loop without an end that sleeps",
+			"workload()\nexpect_progress()\nwhile True:\n    sleep(\"1s\")\n",
+			"mine.star:4:5: sleep: the script goes on for more than 1h0m0s",
+		}, {
+			"nothing is expected",
+			"workload()\ncrash(1)\n",
+			"mine.star:1:1: the script expects nothing, so it could not fail: add an expectation, such as expect_progress() or check_linearizable()",
+		}, {
+			"nobody asks for anything",
+			"expect_progress()\n",
+			"mine.star:1:1: expect_progress: no client asks for anything: call workload() before it",
+		}, {
+			"an act that there is not",
+			"workload()\nbyzantine(2, \"equivocat\")\nexpect_progress()\n",
+			`mine.star:2:1: byzantine: act: "equivocat": did you mean equivocate?`,
+		}, {
+			"an act like no other",
+			"workload()\nbyzantine(2, \"gossip\")\nexpect_progress()\n",
+			`mine.star:2:1: byzantine: act: "gossip": there are silent, equivocate, withhold, replay, slow, mutate, flood, hide, suspect, forge, censor`,
+		}, {
+			"a mode that there is not",
+			"cluster(mode = \"pbft\")\nworkload()\nexpect_progress()\n",
+			`mine.star:1:1: cluster: mode: "pbft": there are byzantine, crash`,
+		}, {
+			"an argument is missing",
+			"workload()\ndelay(of = [1])\nexpect_progress()\n",
+			"mine.star:2:1: delay: by: missing, call it as delay(by, of=all nodes)",
+		}, {
+			"all arguments are missing",
+			"workload()\ncrash()\nexpect_progress()\n",
+			"mine.star:2:1: crash: nodes: missing, call it as crash(nodes…)",
+		}, {
+			"too many arguments",
+			"workload()\ncut(1, 2, 3)\nexpect_progress()\n",
+			"mine.star:2:1: cut: takes 2 arguments, not 3: cut(a, b)",
+		}, {
+			"text for a number",
+			"workload(rate = \"fast\")\nexpect_progress()\n",
+			`mine.star:1:1: workload: rate: "fast" is no whole number, want one from 1 to 2000`,
+		}, {
+			"a number out of bounds",
+			"cluster(nodes = 17)\nworkload()\nexpect_progress()\n",
+			"mine.star:1:1: cluster: nodes: 17, want 1 to 16",
+		}, {
+			"a share out of bounds",
+			"workload()\nloss(20)\nexpect_progress()\n",
+			`mine.star:2:1: loss: share: 20, want a share from 0 to 1, or "0%" to "100%"`,
+		}, {
+			"a call for a function",
+			"workload()\nat(\"3s\", crash(1))\nexpect_progress()\n",
+			"mine.star:2:1: at: do: None is no function: give the name of one without (), or write lambda: before what is to be done",
+		}, {
+			"two networks",
+			"cluster()\nworkload()\ncluster(nodes = 5)\nexpect_progress()\n",
+			"mine.star:3:1: cluster: there is a network already: cluster() comes first, and once",
+		}, {
+			"a bracket is not closed",
+			"workload(\nexpect_progress()\n",
+			"mine.star:3:1: got end of file, want ')'",
+		}, {
+			"a comma is missing",
+			"workload()\ncut(1 2)\nexpect_progress()\n",
+			"mine.star:2:8: got int literal, want ','",
+		}, {
+			"a parameter that there is not",
+			"cluster(params = {\"windw\": 64})\nworkload()\nexpect_progress()\n",
+			"mine.star:1:1: cluster: no parameter is called windw: did you mean window?",
+		}, {
+			"a parameter that there is not, for operators",
+			"workload()\nset_params({\"windw\": 64})\nexpect_progress()\n",
+			"mine.star:2:1: set_params: no parameter is called windw: did you mean window?",
+		}, {
+			"another file",
+			"load(\"other.star\", \"x\")\nworkload()\nexpect_progress()\n",
+			"mine.star:1:1: cannot load other.star: a script is one file",
+		}, {
+			"a mistake of Starlark's own",
+			"workload()\nexpect_progress()\nx = leader() + \"a\"\n",
+			"mine.star:3:14: unknown binary op: int + string",
+		}, {
+			"a function that calls itself",
+			"def f():\n    f()\nworkload()\nf()\nexpect_progress()\n",
+			"mine.star:2:5: function f called recursively",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := Parse("folder/mine.star", []byte(c.text))
+			if err == nil {
+				err = s.Check(known)
+			}
+			if err == nil {
+				t.Fatalf("no mistake was found in\n%s", c.text)
+			}
+			if err.Error() != c.want {
+				t.Errorf("got  %s\nwant %s", err, c.want)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Error("that is more than one line")
+			}
+		})
+	}
+}

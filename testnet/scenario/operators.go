@@ -1,0 +1,50 @@
+package scenario
+
+import (
+	"fmt"
+	"time"
+
+	"go.starlark.net/starlark"
+)
+
+func (r *runner) switchMode(a given) (starlark.Value, error) {
+	return nil, r.orders(a, Order{Mode: of(a, "mode", "")})
+}
+
+func (r *runner) setParams(a given) (starlark.Value, error) {
+	return nil, r.orders(a, Order{Parameters: of(a, "params", map[string]uint32(nil))})
+}
+
+func (r *runner) recover(a given) (starlark.Value, error) {
+	return nil, r.orders(a, Order{Recover: true})
+}
+
+// orders has operators ask for something. The script waits until it has come about, which is an expectation, or goes on at once.
+func (r *runner) orders(a given, o Order) error {
+	within, begun := of(a, "within", 20*time.Second), r.cluster.Now()
+	over, why := false, error(nil)
+	f := r.begins(faultOf{ends: atNever, why: "it was not done by the end of the script"})
+	r.cluster.Operate(o, within, func(err error) {
+		if over, why = true, err; err == nil {
+			f.hits = 1
+		}
+	})
+	if r.dry {
+		return why
+	}
+	if !of(a, "wait", true) {
+		f.hits = 1 // what comes of it is for expect_mode to say
+		return nil
+	}
+	if _, err := r.awaits(within+time.Second, func() (bool, error) { return over, nil }); err != nil {
+		return err
+	}
+	r.faults.close(f, r.cluster.Now(), nil, r.run)
+	switch {
+	case why != nil:
+		return r.decide(begun, false, why.Error())
+	case !over:
+		return r.decide(begun, false, fmt.Sprintf("not done within %v", within))
+	}
+	return r.decide(begun, true, "")
+}

@@ -1,0 +1,135 @@
+package scenario
+
+import (
+	"fmt"
+	"time"
+
+	"go.starlark.net/starlark"
+)
+
+func (r *runner) crash(a given) (starlark.Value, error) {
+	return nil, r.each(a, "nodes", r.crashOne, func(n int) faultOf { return faultOf{nodes: []int{n}, ends: atRestart} })
+}
+
+func (r *runner) crashOne(n int) error {
+	if err := r.cluster.Crash(n); err != nil {
+		return err
+	}
+	r.faults.crashed(n)
+	r.faults.downed[n] = true
+	return nil
+}
+
+func (r *runner) stopOne(n int) error {
+	if err := r.cluster.Stop(n); err != nil {
+		return err
+	}
+	r.faults.downed[n] = true
+	return nil
+}
+
+func (r *runner) restart(a given) (starlark.Value, error) {
+	return nil, r.each(a, "nodes", r.restartOne, nil)
+}
+
+func (r *runner) restartOne(n int) error {
+	r.faults.sawDown(n)
+	if err := r.cluster.Restart(n); err != nil {
+		return err
+	}
+	r.faults.downed[n] = false
+	r.over(atRestart, n)
+	return nil
+}
+
+// tryRestart starts a node that may refuse to start from what is on its disk, and says whether it runs.
+func (r *runner) tryRestart(a given) (starlark.Value, error) {
+	n := of(a, "node", 0)
+	if s := r.cluster.Look(n).State; s != Down && !r.dry {
+		return nil, r.untested(fmt.Errorf("node %d: it is %s", n, s))
+	}
+	if err := r.restartOne(n); err != nil {
+		if r.progress != nil {
+			r.progress(r.cluster.Now(), r.here.line, err.Error())
+		}
+		return starlark.False, nil
+	}
+	return starlark.True, nil
+}
+
+func (r *runner) stop(a given) (starlark.Value, error) {
+	return nil, r.each(a, "nodes", r.stopOne, func(n int) faultOf { return faultOf{nodes: []int{n}, ends: atRestart} })
+}
+
+func (r *runner) pause(a given) (starlark.Value, error) {
+	return nil, r.each(a, "nodes", r.cluster.Pause, func(n int) faultOf { return faultOf{nodes: []int{n}, ends: atResume} })
+}
+
+func (r *runner) resume(a given) (starlark.Value, error) {
+	return nil, r.each(a, "nodes", func(n int) error {
+		if err := r.cluster.Resume(n); err != nil {
+			return err
+		}
+		r.over(atResume, n)
+		return nil
+	}, nil)
+}
+
+// rollingRestart stops one node after the other and starts it again.
+func (r *runner) rollingRestart(a given) (starlark.Value, error) {
+	pause := of(a, "pause", time.Second)
+	for n := 1; n <= r.shape.Nodes; n++ {
+		if err := r.stopOne(n); err != nil {
+			return nil, r.untested(fmt.Errorf("node %d: %w", n, err))
+		}
+		r.begins(faultOf{nodes: []int{n}, ends: atRestart})
+		if err := r.pass(pause); err != nil {
+			return nil, err
+		}
+		if err := r.restartOne(n); err != nil {
+			return nil, r.untested(fmt.Errorf("node %d: %w", n, err))
+		}
+		if err := r.pass(pause); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// crashLoop crashes a node again and again; half of each period it is down.
+func (r *runner) crashLoop(a given) (starlark.Value, error) {
+	n, period, times := of(a, "node", 0), of(a, "period", 2*time.Second), int(of(a, "times", int64(5)))
+	begun, here := r.cluster.Now(), r.here
+	r.again(begun, period, times, here, func() error {
+		if err := r.crashOne(n); err != nil {
+			return r.untested(fmt.Errorf("node %d: %w", n, err))
+		}
+		r.begins(faultOf{nodes: []int{n}, ends: atRestart})
+		return nil
+	}, func() error {
+		if err := r.restartOne(n); err != nil {
+			return r.untested(fmt.Errorf("node %d: %w", n, err))
+		}
+		return nil
+	})
+	return nil, nil
+}
+
+// again has something begin so many times, once a period, and be over after half of it. The call that wants it returns meanwhile.
+func (r *runner) again(begun, period time.Duration, times int, h here, begin, end func() error) {
+	if r.dry {
+		return
+	}
+	as := func(do func() error) func() error {
+		return func() error {
+			outer := r.here
+			r.here = h
+			defer func() { r.here = outer }()
+			return do()
+		}
+	}
+	for i := range time.Duration(times) {
+		r.schedule.after(begun+i*period, as(begin))
+		r.schedule.after(begun+i*period+period/2, as(end))
+	}
+}

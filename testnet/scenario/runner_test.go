@@ -1,0 +1,261 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// staged is a network that does what a test has it do: all is well but what the test changes.
+type staged struct {
+	pretence
+	down     map[int]bool
+	happened map[string]uint64
+	answer   func(Call) Answer // nil: an Unknown
+	check    map[Check]error
+	accused  []int
+	wait     error
+	operated error
+	waiting  []func()
+}
+
+func newStaged() *staged {
+	return &staged{
+		pretence: pretence{fits: anyShape}, down: make(map[int]bool), happened: make(map[string]uint64), check: make(map[Check]error),
+		answer: func(Call) Answer { return Answer{Outcome: Done} },
+	}
+}
+
+func anyShape(Shape) error { return nil }
+
+func (s *staged) Crash(n int) error {
+	if s.down[n] {
+		return errors.New("it is down")
+	}
+	s.down[n] = true
+	return nil
+}
+
+func (s *staged) Restart(n int) error {
+	s.down[n] = false
+	return nil
+}
+
+func (s *staged) Look(n int) Look {
+	if s.down[n] {
+		return Look{State: Down}
+	}
+	return Look{State: Up, Role: "follower", Leader: 1, Mode: s.shape.Mode}
+}
+
+func (s *staged) Do(c Call, done func(Answer)) {
+	begun := s.now
+	s.waiting = append(s.waiting, func() {
+		a := s.answer(c)
+		a.Call, a.Return = begun, s.now
+		done(a)
+	})
+}
+
+func (s *staged) Operate(_ Order, _ time.Duration, done func(error)) {
+	s.waiting = append(s.waiting, func() { done(s.operated) })
+}
+
+func (s *staged) Wait(_ context.Context, d time.Duration) error {
+	s.now += d
+	waiting := s.waiting
+	s.waiting = nil
+	for _, f := range waiting {
+		f()
+	}
+	return s.wait
+}
+
+func (s *staged) Happened() map[string]uint64            { return s.happened }
+func (s *staged) Check(_ context.Context, c Check) error { return s.check[c] }
+func (s *staged) Accused(int) ([]int, error)             { return s.accused, nil }
+
+func playStaged(t *testing.T, s *staged, text string) *Run {
+	t.Helper()
+	script, err := Parse("t.star", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Play(t.Context(), script, s, Options{Seed: 1, World: "sim"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// What a verdict rests on, each with the one thing that decides it.
+func TestVerdicts(t *testing.T) {
+	for _, c := range []struct {
+		name, script string
+		stage        func(*staged)
+		verdict      Verdict
+		why          string
+	}{
+		{"all is well", "workload()\nexpect_progress()", nil, Passed, ""},
+		{"a fault that came about", "workload()\ncrash(1)\nrestart(1)\nexpect_progress()", nil, Passed, ""},
+		{"a crash of a node that is down", "crash(1)\ncrash(1)\ncheck_agreement()", nil, NotTested, "t.star:2: crash(1): node 1: it is down"},
+		{"a cut that stopped nothing", "isolate(2)\nsleep('1s')\ncheck_agreement()", nil, NotTested, "t.star:1: isolate(2) did not come about: it stopped no message"},
+		{"a slow disk that nobody synced", "slow(2, '1ms')\nsleep('1s')\ncheck_agreement()", nil, NotTested,
+			`t.star:1: slow(2, "1ms") did not come about: the node has synced nothing since`},
+		{"a failed sync that nobody met", "fail_sync(2)\nsleep('1s')\ncheck_agreement()", nil, NotTested,
+			"t.star:1: fail_sync(2) did not come about: the node has not met it"},
+		{"a failed sync that a crash was before", "fail_sync(2)\ncrash(2)\nsleep('1s')\nrestart(2)\ncheck_agreement()", nil, NotTested,
+			"t.star:1: fail_sync(2) did not come about: the node has not met it"},
+		{"a failed sync that was met", "fail_sync(2)\nsleep('1s')\nrestart(2)\ncheck_agreement()", func(s *staged) { s.down[2] = true }, Passed, ""},
+		{"un-synced writes lost, and no crash", "lose_unsynced(2)\nsleep('1s')\ncheck_agreement()", nil, NotTested,
+			"t.star:1: lose_unsynced(2) did not come about: the node has not crashed since"},
+		{"un-synced writes lost in a crash", "lose_unsynced(2)\ncrash(2)\ncheck_agreement()", nil, Passed, ""},
+		{"a liar that has not lied", "byzantine(2, 'hide')\nsleep('1s')\ncheck_agreement()", nil, NotTested,
+			`t.star:1: byzantine(2, "hide") did not come about: it has not lied: it had nothing to say that this act is about`},
+		{"an expectation behind a branch", "if False:\n    check_agreement()", nil, NotTested, "no expectation was reached"},
+		{"clients that are never answered", "workload()\nsleep('1s')\ncheck_agreement()",
+			func(s *staged) { s.answer = func(Call) Answer { return Answer{Outcome: Unknown} } }, NotTested, "no client was ever answered"},
+		{"no progress", "workload()\nexpect_progress(within='2s')",
+			func(s *staged) { s.answer = func(Call) Answer { return Answer{Outcome: Unknown} } }, Violated,
+			`t.star:2: expect_progress(within="2s"): nothing that was asked for since was acknowledged within 2s`},
+		{"progress where there should be none", "workload()\nexpect_no_progress('2s')", nil, Violated,
+			`t.star:2: expect_no_progress("2s"): something that was asked for since was acknowledged`},
+		{"too few view changes", "expect_view_changes(at_least=1)", nil, Violated, "t.star:1: expect_view_changes(at_least=1): there were 0"},
+		{"another mode", "expect_mode('crash', within='1s')", nil, Violated, `t.star:1: expect_mode("crash", within="1s"): node 1 is in byzantine mode after 1s`},
+		{"no evidence", "expect_evidence(against=2, within='1s')", nil, Violated, `t.star:1: expect_evidence(against=2, within="1s"): node 1 holds none after 1s`},
+		{"evidence against an honest member", "expect_evidence(against=2, within='1s')", func(s *staged) { s.accused = []int{3} }, Violated,
+			"accusations: holds evidence against member 3, who is honest"},
+		{"a condition that never holds", "until(lambda: False, within='1s')", nil, Violated, `t.star:1: until(lambda, within="1s"): not within 1s`},
+		{"operators are refused", "switch_mode('crash')\ncheck_agreement()", func(s *staged) { s.operated = errors.New("refused") }, Violated,
+			`t.star:1: switch_mode("crash"): refused`},
+		{"a broken promise that the cluster sees", "workload()\nexpect_progress()", func(s *staged) { s.wait = &Violation{Check: "order", Text: "a gap"} }, Violated, "order: a gap"},
+		{"two executions, found at the end without being asked for", "workload()\nexpect_progress()",
+			func(s *staged) { s.check[ExactlyOnce] = &Violation{Check: ExactlyOnce, Text: "twice"} }, Violated, "exactly_once: twice"},
+		{"a history without an order", "workload(put=1, cas=0, get=1, keys=1, clients=1)\nsleep('3s')\ncheck_agreement()", func(s *staged) {
+			s.answer = func(c Call) Answer { return Answer{Outcome: Done, Held: c.Kind == Get, Value: "never written"} }
+		}, Violated, "linearizab"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStaged()
+			if c.stage != nil {
+				c.stage(s)
+			}
+			r := playStaged(t, s, c.script)
+			if r.Verdict != c.verdict || !strings.HasPrefix(r.Why, c.why) || c.why == "" && r.Why != "" {
+				t.Errorf("%s: %s\nwant %s: %s", r.Verdict, r.Why, c.verdict, c.why)
+			}
+		})
+	}
+}
+
+// A cut that did stop something has come about, as often as the counts say.
+func TestHitsAreWhatHasHappenedMeanwhile(t *testing.T) {
+	s := newStaged()
+	s.happened[OnLink(CountStopped, 1, 2)] = 5
+	script := "isolate(2)\nsleep('1s')\nheal()\ncheck_agreement()"
+	parsed, err := Parse("t.star", []byte(script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Play(t.Context(), parsed, &rising{s}, Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Verdict != Passed || r.Faults[0].Hits != 1 || r.Faults[0].To != time.Second {
+		t.Errorf("%s %s %+v", r.Verdict, r.Why, r.Faults)
+	}
+}
+
+// rising counts one message stopped whenever time passes.
+type rising struct{ *staged }
+
+func (r *rising) Wait(ctx context.Context, d time.Duration) error {
+	if r.now == 0 {
+		r.happened[OnLink(CountStopped, 1, 2)]++
+	}
+	return r.staged.Wait(ctx, d)
+}
+
+// What is scheduled happens at its time, in order, also while something scheduled earlier is still going on.
+func TestTheSchedule(t *testing.T) {
+	var told []string
+	script, err := Parse("t.star", []byte(`
+def slow():
+    print("slow begins")
+    sleep("250ms")
+    print("slow ends")
+at("300ms", lambda: print("at"))
+every("100ms", lambda: print("every"), times = 4)
+every("200ms", slow, times = 2)
+sleep("1s")
+check_agreement()
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := script.Check(anyShape); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Play(t.Context(), script, newStaged(), Options{Seed: 1, Progress: func(at time.Duration, line int, what string) {
+		if line == 0 {
+			told = append(told, at.String()+" "+what)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `100ms every, 200ms every, 200ms slow begins, 300ms at, 300ms every, 400ms every, 450ms slow ends, 450ms slow begins, 700ms slow ends`
+	if got := strings.Join(told, ", "); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// One more choice of the script changes nothing of what its clients ask for.
+func TestTheWorkloadIsTheSeeds(t *testing.T) {
+	calls := func(script string) (all []Call) {
+		for _, o := range playStaged(t, newStaged(), script).History {
+			all = append(all, o.Call)
+		}
+		return all
+	}
+	a := calls("workload()\nsleep('2s')\ncheck_agreement()")
+	b := calls("randint(1, 9)\nworkload()\nsleep('2s')\ncheck_agreement()")
+	if len(a) < 20 || len(a) != len(b) {
+		t.Fatalf("%d and %d calls", len(a), len(b))
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			t.Errorf("call %d: %+v and %+v", i+1, a[i], b[i])
+		}
+	}
+}
+
+// cutting remembers which links are cut.
+type cutting struct {
+	*staged
+	cut map[pair]bool
+}
+
+func (c *cutting) Link(from, to int, l Link) error {
+	c.cut[pair{from, to}] = l.Cut
+	return nil
+}
+
+// Healed is healed: what would have flapped on does not.
+func TestHealEndsFlapping(t *testing.T) {
+	c := &cutting{newStaged(), make(map[pair]bool)}
+	s, err := Parse("t.star", []byte("flap(2, period='400ms', times=10)\nsleep('500ms')\nheal()\nsleep('450ms')\ncheck_agreement()"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Play(t.Context(), s, c, Options{Seed: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for p, cut := range c.cut {
+		if cut {
+			t.Errorf("from %d to %d nothing comes through", p.from, p.to)
+		}
+	}
+}

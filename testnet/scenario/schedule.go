@@ -1,0 +1,157 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+type starlarkPosition = syntax.Position
+
+// schedule is what will happen at which time.
+type schedule struct {
+	thread *starlark.Thread
+	timers []*timer // in the order in which they were set
+}
+
+// timer is something that will happen, once or again and again.
+type timer struct {
+	at     time.Duration
+	do     func() error
+	period time.Duration // 0: once
+	left   int           // of a period: how many times more; below 0: to the end
+	busy   bool          // it is happening: what is scheduled inside it goes on meanwhile, but not it
+}
+
+func (s *schedule) after(at time.Duration, do func() error) {
+	s.timers = append(s.timers, &timer{at: at, do: do})
+}
+
+// next is when something will happen.
+func (s *schedule) next() time.Duration {
+	soonest := time.Duration(math.MaxInt64)
+	for _, t := range s.timers {
+		if !t.busy {
+			soonest = min(soonest, t.at)
+		}
+	}
+	return soonest
+}
+
+// due has everything happen whose time has come, the earliest first, and of two at once the one that was set first.
+func (s *schedule) due(now time.Duration) error {
+	for {
+		var t *timer
+		for _, other := range s.timers {
+			if !other.busy && other.at <= now && (t == nil || other.at < t.at) {
+				t = other
+			}
+		}
+		if t == nil {
+			return nil
+		}
+		if t.period > 0 {
+			t.at += t.period
+			t.left--
+		}
+		t.busy = true
+		err := t.do()
+		t.busy = false
+		if t.period == 0 || t.left == 0 {
+			s.timers = slices.DeleteFunc(s.timers, func(other *timer) bool { return other == t })
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// calls is a timer's act that calls a function of the script.
+func (s *schedule) calls(f starlark.Callable) func() error {
+	return func() error {
+		_, err := starlark.Call(s.thread, f, nil, nil)
+		return err
+	}
+}
+
+func (r *runner) sleep(a given) (starlark.Value, error) {
+	return nil, r.pass(of(a, "duration", time.Duration(0)))
+}
+
+func (r *runner) millis(given) (starlark.Value, error) {
+	return starlark.MakeInt64(r.cluster.Now().Milliseconds()), nil
+}
+
+// at has a function be called at a time since the start.
+func (r *runner) at(a given) (starlark.Value, error) {
+	when := of(a, "time", time.Duration(0))
+	if now := r.cluster.Now(); when < now {
+		return nil, fmt.Errorf("%v is over: it is %v", when, now.Round(time.Millisecond))
+	}
+	r.schedule.after(when, r.schedule.calls(of[starlark.Callable](a, "do", nil)))
+	return nil, r.tried(of[starlark.Callable](a, "do", nil))
+}
+
+// every has a function be called again and again, for the first time a period from now.
+func (r *runner) every(a given) (starlark.Value, error) {
+	f := of[starlark.Callable](a, "do", nil)
+	period := of(a, "period", time.Duration(0))
+	if period < time.Millisecond {
+		return nil, errors.New("period: want at least 1ms")
+	}
+	left := -1
+	if a.has("times") {
+		left = int(of(a, "times", int64(0)))
+	}
+	r.schedule.timers = append(r.schedule.timers, &timer{at: r.cluster.Now() + period, do: r.schedule.calls(f), period: period, left: left})
+	return nil, r.tried(f)
+}
+
+// tried calls a function at once when the script is only looked at, so that what is wrong in it is found.
+func (r *runner) tried(f starlark.Callable) error {
+	if !r.dry {
+		return nil
+	}
+	r.schedule.timers = nil
+	_, err := starlark.Call(r.schedule.thread, f, nil, nil)
+	return err
+}
+
+// pollEvery is how often something is looked at that a script waits for.
+const pollEvery = 20 * time.Millisecond
+
+// awaits has time pass until something holds, for so long at most.
+func (r *runner) awaits(within time.Duration, holds func() (bool, error)) (bool, error) {
+	deadline := r.cluster.Now() + within
+	for {
+		if ok, err := holds(); ok || err != nil || r.dry {
+			return true, err
+		}
+		left := deadline - r.cluster.Now()
+		if left <= 0 {
+			return false, nil
+		}
+		if err := r.pass(min(left, pollEvery)); err != nil {
+			return false, err
+		}
+	}
+}
+
+// until waits for a condition of the script's own.
+func (r *runner) until(a given) (starlark.Value, error) {
+	f, within := of[starlark.Callable](a, "condition", nil), of(a, "within", 10*time.Second)
+	begun := r.cluster.Now()
+	holds, err := r.awaits(within, func() (bool, error) {
+		v, err := starlark.Call(r.schedule.thread, f, nil, nil)
+		return err == nil && bool(v.Truth()), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return nil, r.decide(begun, holds, fmt.Sprintf("not within %v", within))
+}

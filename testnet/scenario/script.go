@@ -1,0 +1,275 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"math/big"
+	"path/filepath"
+	"strings"
+
+	"go.starlark.net/resolve"
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+// Script is a fault script that has been read and resolved.
+type Script struct {
+	Name    string // the file's, without its folder
+	program *starlark.Program
+	calls   map[place]syntax.Position // where each begins, by where its arguments do, which is what a run tells
+	loops   []loop                    // in the order in which they begin
+}
+
+// The sandbox: no file, no clock, no load, no recursion; so many steps, of which a script of ten minutes takes some ten thousand.
+const maxSteps = 5_000_000
+
+var dialect = &syntax.FileOptions{TopLevelControl: true, While: true, GlobalReassign: true, Set: true}
+
+// place is one in the script.
+type place struct{ line, column int32 }
+
+func placeOf(p syntax.Position) place { return place{p.Line, p.Col} }
+
+type loop struct{ from, to syntax.Position }
+
+// mistake is what is wrong with a script, with its place.
+type mistake struct {
+	place syntax.Position
+	text  string
+	cause error
+}
+
+func (m *mistake) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s", filepath.Base(m.place.Filename()), m.place.Line, m.place.Col, m.text)
+}
+
+func (m *mistake) Unwrap() error { return m.cause }
+
+// Parse reads a script and looks for what is wrong with it without running it. The error names line and column.
+func Parse(name string, source []byte) (*Script, error) {
+	name = filepath.Base(name)
+	file, program, err := starlark.SourceProgramOptions(dialect, name, source, func(name string) bool { return functionOf(name) != nil })
+	if err != nil {
+		return nil, placed(err)
+	}
+	if err := checkCalls(file); err != nil {
+		return nil, err
+	}
+	s := &Script{Name: name, program: program, calls: make(map[place]syntax.Position)}
+	s.takePlaces(file)
+	return s, nil
+}
+
+// takePlaces notes what a run does not tell of the places in its script.
+func (s *Script) takePlaces(file *syntax.File) {
+	syntax.Walk(file, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.CallExpr:
+			start, _ := n.Span()
+			s.calls[placeOf(n.Lparen)] = start
+		case *syntax.WhileStmt, *syntax.ForStmt:
+			from, to := n.Span()
+			s.loops = append(s.loops, loop{from, to})
+		}
+		return true
+	})
+}
+
+// begins is where the call begins whose arguments begin at a place.
+func (s *Script) begins(at syntax.Position) syntax.Position {
+	if start, ok := s.calls[placeOf(at)]; ok {
+		return start
+	}
+	return at
+}
+
+// endless is the loop that a run is in which was last seen at a place: the innermost one around it, or the next one.
+func (s *Script) endless(at syntax.Position) syntax.Position {
+	before := func(a, b syntax.Position) bool { return a.Line < b.Line || a.Line == b.Line && a.Col < b.Col }
+	found := at
+	for _, l := range s.loops {
+		switch {
+		case !before(at, l.from) && before(at, l.to):
+			found = l.from
+		case before(at, l.from) && found == at:
+			return l.from
+		}
+	}
+	return found
+}
+
+// placed makes one line of what the parser or the resolver says.
+func placed(err error) error {
+	var list resolve.ErrorList
+	if errors.As(err, &list) {
+		m := &mistake{place: list[0].Pos, text: list[0].Msg}
+		if name, ok := strings.CutPrefix(m.text, "undefined: "); ok && !strings.Contains(name, "did you mean") {
+			var known []string
+			for i := range functions {
+				known = append(known, functions[i].name)
+			}
+			if s := Suggest(name, known); strings.HasPrefix(s, "did") {
+				m.text += ", " + s
+			} else {
+				m.text += ": the functions are in docs/fault-scripts.md, or quorate faults list --functions"
+			}
+		}
+		return m
+	}
+	var s syntax.Error
+	if errors.As(err, &s) {
+		return &mistake{place: s.Pos, text: s.Msg}
+	}
+	return err
+}
+
+// checkCalls looks at the calls of our functions as they are written: those in a branch that is never taken too.
+func checkCalls(file *syntax.File) error {
+	expects, nodes := false, writtenNodes(file)
+	var wrong error
+	syntax.Walk(file, func(n syntax.Node) bool {
+		call, ok := n.(*syntax.CallExpr)
+		if !ok || wrong != nil {
+			return wrong == nil
+		}
+		f := called(call)
+		if f == nil {
+			return true
+		}
+		expects = expects || f.expects
+		wrong = checkCall(f, call, nodes)
+		return wrong == nil
+	})
+	if wrong == nil && !expects {
+		end := syntax.MakePosition(&file.Path, 1, 1)
+		wrong = &mistake{place: end, text: "the script expects nothing, so it could not fail: add an expectation, such as expect_progress() or check_linearizable()"}
+	}
+	return wrong
+}
+
+// called is the function of ours that an expression calls, or nil.
+func called(call *syntax.CallExpr) *function {
+	name, ok := call.Fn.(*syntax.Ident)
+	if !ok {
+		return nil
+	}
+	if b, ok := name.Binding.(*resolve.Binding); !ok || b.Scope != resolve.Predeclared {
+		return nil
+	}
+	return functionOf(name.Name)
+}
+
+// writtenNodes is how many nodes the script's network has, if it says so in figures.
+func writtenNodes(file *syntax.File) int {
+	nodes := 4
+	syntax.Walk(file, func(n syntax.Node) bool {
+		call, ok := n.(*syntax.CallExpr)
+		if !ok || called(call) == nil || called(call).name != "cluster" {
+			return true
+		}
+		for i, arg := range call.Args {
+			if e, ok := arg.(*syntax.BinaryExpr); ok && e.Op == syntax.EQ {
+				if e.X.(*syntax.Ident).Name == "nodes" {
+					nodes = figure(e.Y)
+				}
+			} else if i == 0 {
+				nodes = figure(arg)
+			}
+		}
+		return true
+	})
+	return nodes
+}
+
+func figure(e syntax.Expr) int {
+	if v, ok := literal(e); ok {
+		if i, ok := v.(starlark.Int); ok {
+			n, _ := i.Int64()
+			return int(n)
+		}
+	}
+	return 0
+}
+
+// checkCall looks at one call: how many arguments, which names, and those values that are written out.
+func checkCall(f *function, call *syntax.CallExpr, nodes int) error {
+	var positional starlark.Tuple
+	var named []starlark.Tuple
+	for _, arg := range call.Args {
+		if u, ok := arg.(*syntax.UnaryExpr); ok && (u.Op == syntax.STAR || u.Op == syntax.STARSTAR) {
+			return nil // only the run can tell
+		}
+		if e, ok := arg.(*syntax.BinaryExpr); ok && e.Op == syntax.EQ {
+			named = append(named, starlark.Tuple{starlark.String(e.X.(*syntax.Ident).Name), written1(e.Y)})
+			continue
+		}
+		positional = append(positional, written1(arg))
+	}
+	start, _ := call.Span()
+	if _, err := f.known().read(positional, named, nodes); err != nil {
+		return &mistake{place: start, text: f.name + ": " + err.Error()}
+	}
+	return nil
+}
+
+// unwritten stands for a value that only the run can tell.
+var unwritten = starlark.NewBuiltin("unwritten", nil)
+
+func written1(e syntax.Expr) starlark.Value {
+	if v, ok := literal(e); ok {
+		return v
+	}
+	return unwritten
+}
+
+// known is f for arguments that may be unwritten: those are let pass.
+func (f *function) known() *function {
+	g := *f
+	g.takes = nil
+	for _, p := range f.takes {
+		read := p.kind.read
+		p.kind.read = func(v starlark.Value, nodes int) (any, error) {
+			if v == starlark.Value(unwritten) {
+				return v, nil
+			}
+			return read(v, nodes)
+		}
+		g.takes = append(g.takes, p)
+	}
+	return &g
+}
+
+// literal is the value of an expression that is written out.
+func literal(e syntax.Expr) (starlark.Value, bool) {
+	switch e := e.(type) {
+	case *syntax.Literal:
+		switch v := e.Value.(type) {
+		case string:
+			return starlark.String(v), true
+		case int64:
+			return starlark.MakeInt64(v), true
+		case *big.Int:
+			return starlark.MakeBigInt(v), true
+		case float64:
+			return starlark.Float(v), true
+		}
+	case *syntax.ParenExpr:
+		return literal(e.X)
+	case *syntax.UnaryExpr:
+		v, ok := literal(e.X)
+		if i, is := v.(starlark.Int); ok && is && e.Op == syntax.MINUS {
+			return starlark.MakeInt(0).Sub(i), true
+		}
+	case *syntax.ListExpr:
+		var all []starlark.Value
+		for _, x := range e.List {
+			v, ok := literal(x)
+			if !ok {
+				return nil, false
+			}
+			all = append(all, v)
+		}
+		return starlark.NewList(all), true
+	}
+	return nil, false
+}

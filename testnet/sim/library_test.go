@@ -1,0 +1,75 @@
+package sim
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/testnet/scenario"
+)
+
+// librarySeeds is on how many networks each script of the library is run in the unit tests: make faults has a hundred.
+const librarySeeds = 2
+
+// Every script of the library is without a mistake, is named in the guide, and passes on simulated networks.
+func TestTheLibraryPassesOnSim(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/fault-scripts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := scenario.Library()
+	if len(all) < 27 {
+		t.Errorf("the library has %d scripts", len(all))
+	}
+	for _, story := range all {
+		t.Run(story.Name, func(t *testing.T) {
+			t.Parallel()
+			if story.Says == "" {
+				t.Error("its first comment does not say what it shows")
+			}
+			if row := "\n| `" + story.Name + "` | " + story.Says + " |\n"; !strings.Contains(string(guide), row) {
+				t.Errorf("docs/fault-scripts.md has no row of this:%s", row)
+			}
+			s, err := scenario.Parse(story.Name+".star", story.Source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Check(func(shape scenario.Shape) error { _, err := ParametersOf(shape); return err }); err != nil {
+				t.Fatal(err)
+			}
+			for seed := range uint64(librarySeeds) {
+				r, err := scenario.Play(t.Context(), s, NewCluster(nil), scenario.Options{World: "sim", Seed: seed + 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r.Verdict != scenario.Passed {
+					t.Errorf("%s: %s: quorate faults run %s --seed %d", r.Verdict, r.Why, story.Name, r.Seed)
+				}
+			}
+		})
+	}
+}
+
+// The scripts in the guide's tutorial end as it says.
+func TestTheGuidesScriptsEndAsItSays(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/fault-scripts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scripts := regexp.MustCompile("(?s)```python\n(.*?)```").FindAllSubmatch(guide, -1)
+	verdicts := []scenario.Verdict{scenario.Violated, scenario.Passed}
+	if len(scripts) != len(verdicts) {
+		t.Fatalf("the guide has %d scripts", len(scripts))
+	}
+	for i, s := range scripts {
+		r := play(t, 1, string(s[1]))
+		if r.Verdict != verdicts[i] {
+			t.Errorf("script %d: %s: %s", i+1, r.Verdict, r.Why)
+		}
+		why := strings.ReplaceAll(r.Why, "test.star", "mine.star")
+		if !strings.Contains(string(guide), why) {
+			t.Errorf("script %d: the guide does not have %q", i+1, why)
+		}
+	}
+}
