@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,17 +15,19 @@ import (
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/store"
+	"github.com/quorate/quorate/testnet/fault"
 )
 
 // The test binary, called like a node, is one: it answers as a node does, and knows nothing.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == "start" {
-		os.Exit(fakeNode(Home(os.Args[3])))
+	if len(os.Args) >= 4 && os.Args[1] == "start" {
+		os.Exit(fakeNode(Home(os.Args[3]), slices.Contains(os.Args[4:], "--faults")))
 	}
 	os.Exit(m.Run())
 }
 
-func fakeNode(h Home) int {
+func fakeNode(h Home, tormented bool) int {
 	claim, err := h.Claim()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -48,6 +51,20 @@ func fakeNode(h Home) int {
 		return 1
 	}
 	i, _ := strconv.Atoi(strings.TrimPrefix(filepath.Base(string(h)), "node"))
+	if tormented {
+		f := fault.New(epoch.ReplicaID(i), crypto.NewPrivateKey([crypto.SeedSize]byte{}), store.System())
+		if err := f.Begin(string(h)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		s, err := fault.Serve(string(h), f)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer s.Close()
+		defer f.Close()
+	}
 	open, _ := os.ReadDir("/proc/self/fd")
 	http.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
 	http.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -56,7 +73,7 @@ func fakeNode(h Home) int {
 		}
 	})
 	http.HandleFunc("/status", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `{"seq":"17","view":"0","leader":1,"ready":true,"why":"","fds":%d}`, len(open))
+		fmt.Fprintf(w, `{"role":"follower","seq":"17","view":"0","leader":1,"ready":true,"why":"","fds":%d}`, len(open))
 	})
 	http.HandleFunc("/environment", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, strings.Join(os.Environ(), "\n"))

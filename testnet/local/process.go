@@ -79,6 +79,9 @@ func environment(all []string) []string {
 	return kept
 }
 
+// errEnded is that a process has ended that was just begun.
+var errEnded = errors.New("ended")
+
 // ended says that the process has ended, and its last words.
 func (p *process) ended() error {
 	how := "with exit code 0"
@@ -87,9 +90,9 @@ func (p *process) ended() error {
 	}
 	words := lastLines(p.home.Log(), p.begun, 5)
 	if words == "" {
-		return fmt.Errorf("ended %s and wrote nothing to %s", how, p.home.Log())
+		return fmt.Errorf("%w %s and wrote nothing to %s", errEnded, how, p.home.Log())
 	}
-	return fmt.Errorf("ended %s; the end of %s:\n%s", how, p.home.Log(), words)
+	return fmt.Errorf("%w %s; the end of %s:\n%s", errEnded, how, p.home.Log(), words)
 }
 
 // maxTail bounds how much of a log is read for its last lines, in bytes.
