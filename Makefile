@@ -6,7 +6,7 @@ SHELL := bash
 SEEDS ?= 1000
 FUZZTIME ?= 60s
 
-.PHONY: build verify fix test race sim twins soak mutants fuzz e2e crash powercut attack smoke man checker browser
+.PHONY: build verify fix test race sim faults twins soak mutants fuzz e2e crash powercut attack smoke man checker browser
 
 # One static binary, ./quorate.
 build:
@@ -36,6 +36,13 @@ race:
 # Random exploration from seed 1; `quorate sim --from SEED --seeds 1` repeats one.
 sim:
 	go run ./cmd/quorate sim --from 1 --seeds $(SEEDS)
+
+# Every fault script: on a hundred simulated networks, and once on processes. OUT: a folder for the reports, a new one if it is left out; SCRIPTS:
+# some of them.
+faults: OUT ?=
+faults: SCRIPTS ?=
+faults: build
+	.ci/faults ./quorate 100 "$(or $(OUT),$$(mktemp -d -t quorate-faults-XXXXXX))" $(SCRIPTS)
 
 # All ways to part a pair of twins from the other members over three views.
 twins:

@@ -87,7 +87,7 @@ func (a *app) root() *cobra.Command {
 	byPurpose(root, "Operators", a.modeCommand(), a.paramsCommand(), a.recoverCommand())
 	byPurpose(root, "Clients", a.txCommand(), a.getCommand(), a.scanCommand(), a.keysCommand())
 	byPurpose(root, "What nodes know, and whether it is true", a.statusCommand(), a.blockCommand(), a.traceCommand(), a.evidenceCommand(), a.receiptCommand(), a.auditCommand())
-	byPurpose(root, "Load and faults", a.benchCommand(), a.simCommand())
+	byPurpose(root, "Load and faults", a.benchCommand(), a.faultsCommand(), a.simCommand())
 	byPurpose(root, "This program", a.versionCommand(), a.completionCommand(), helpCommand(root))
 	root.Long = `A Byzantine fault-tolerant replicated state machine.
 
