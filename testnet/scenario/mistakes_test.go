@@ -76,6 +76,10 @@ func TestMistakesOfAnAuthorAreToldInOneLine(t *testing.T) {
 			"def busy():\n    for i in range(3):\n        pass\n    while True:\n        pass\nworkload()\nexpect_progress()\nbusy()\n",
 			"mine.star:4:5: more than 5000000 steps: is this an endless loop? Have it sleep(), or end",
 		}, {
+			"more timers than anybody needs",
+			"def f():\n    pass\nfor i in range(2000):\n    at(\"9s\", f)\ncheck_agreement()\n",
+			"mine.star:4:5: at: more than 1000 functions wait to be called: have fewer, or use every",
+		}, {
 			"a loop without an end that sleeps",
 			"workload()\nexpect_progress()\nwhile True:\n    sleep(\"1s\")\n",
 			"mine.star:4:5: sleep: the script goes on for more than 1h0m0s",

@@ -212,6 +212,37 @@ check_agreement()
 	}
 }
 
+// A function may set itself anew.
+func TestAFunctionMaySetItselfAnew(t *testing.T) {
+	text := `
+n = [0]
+def again():
+    n[0] += 1
+    if now() < 900:
+        at("%dms" % (now() + 100), again)
+again()
+sleep("2s")
+print(n[0])
+check_agreement()
+`
+	script, err := Parse("t.star", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := script.Check(anyShape); err != nil {
+		t.Fatal(err)
+	}
+	told := ""
+	r, err := Play(t.Context(), script, newStaged(), Options{Progress: func(_ time.Duration, line int, what string) {
+		if line == 0 {
+			told = what
+		}
+	}})
+	if err != nil || r.Verdict != Passed || told != "10" {
+		t.Errorf("%v %s %s: called %s times", err, r.Verdict, r.Why, told)
+	}
+}
+
 // One more choice of the script changes nothing of what its clients ask for.
 func TestTheWorkloadIsTheSeeds(t *testing.T) {
 	calls := func(script string) (all []Call) {

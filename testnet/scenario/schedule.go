@@ -15,8 +15,9 @@ type starlarkPosition = syntax.Position
 
 // schedule is what will happen at which time.
 type schedule struct {
-	thread *starlark.Thread
-	timers []*timer // in the order in which they were set
+	thread  *starlark.Thread
+	timers  []*timer // in the order in which they were set
+	scripts int      // of them those that call a function of the script
 }
 
 // timer is something that will happen, once or again and again.
@@ -93,8 +94,8 @@ func (r *runner) at(a given) (starlark.Value, error) {
 	if now := r.cluster.Now(); when < now {
 		return nil, fmt.Errorf("%v is over: it is %v", when, now.Round(time.Millisecond))
 	}
-	r.schedule.after(when, r.schedule.calls(of[starlark.Callable](a, "do", nil)))
-	return nil, r.tried(of[starlark.Callable](a, "do", nil))
+	f := of[starlark.Callable](a, "do", nil)
+	return nil, r.sets(&timer{at: when, do: r.schedule.calls(f)}, f)
 }
 
 // every has a function be called again and again, for the first time a period from now.
@@ -108,18 +109,51 @@ func (r *runner) every(a given) (starlark.Value, error) {
 	if a.has("times") {
 		left = int(of(a, "times", int64(0)))
 	}
-	r.schedule.timers = append(r.schedule.timers, &timer{at: r.cluster.Now() + period, do: r.schedule.calls(f), period: period, left: left})
-	return nil, r.tried(f)
+	return nil, r.sets(&timer{at: r.cluster.Now() + period, do: r.schedule.calls(f), period: period, left: left}, f)
 }
 
-// tried calls a function at once when the script is only looked at, so that what is wrong in it is found.
-func (r *runner) tried(f starlark.Callable) error {
-	if !r.dry {
+// maxTimers is how many things a script may have scheduled at a time: each of them is looked at whenever time passes.
+const maxTimers = 1000
+
+// sets has a script's function be called later. When the script is only looked at it is called at once, so that what is wrong in it is
+// found; but not within itself, where it only wants to be called again.
+func (r *runner) sets(t *timer, f starlark.Callable) error {
+	if r.schedule.scripts++; !r.dry {
+		call := t.do
+		t.do = func() error {
+			if t.period == 0 || t.left == 0 {
+				r.schedule.scripts--
+			}
+			return call()
+		}
+		r.schedule.timers = append(r.schedule.timers, t)
+	}
+	if r.schedule.scripts > maxTimers {
+		return fmt.Errorf("more than %d functions wait to be called: have fewer, or use every", maxTimers)
+	}
+	if !r.dry || r.schedule.isIn(f) {
 		return nil
 	}
-	r.schedule.timers = nil
 	_, err := starlark.Call(r.schedule.thread, f, nil, nil)
 	return err
+}
+
+// isIn says whether a function of the script is being called.
+func (s *schedule) isIn(f starlark.Callable) bool {
+	for depth := range s.thread.CallStackDepth() {
+		if c := s.thread.DebugFrame(depth).Callable(); c.Name() == f.Name() && definedAt(c) == definedAt(f) {
+			return true
+		}
+	}
+	return false
+}
+
+// definedAt is where a function is defined, if it is of the script.
+func definedAt(c starlark.Callable) (place starlarkPosition) {
+	if f, ok := c.(*starlark.Function); ok {
+		return f.Position()
+	}
+	return place
 }
 
 // pollEvery is how often something is looked at that a script waits for.
