@@ -200,6 +200,9 @@ func (a *app) oneRun(ctx context.Context, s *scenario.Script, r faultsRun) error
 		}
 		return fmt.Errorf("%s has not come to a verdict: %w", s.Name, err)
 	}
+	if r.out == "" && run.Verdict != scenario.Passed {
+		a.say("add --out FOLDER for a report, with the nodes' logs if it is --on testnet")
+	}
 	if r.out != "" {
 		files = slices.DeleteFunc(files, func(f scenario.File) bool { _, err := os.Stat(f.Path); return err != nil })
 		if err := run.WriteReport(r.out, files); err != nil {
