@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"math"
 
 	"github.com/quorate/quorate/bft"
 	"github.com/quorate/quorate/bft/epoch"
@@ -381,8 +382,13 @@ func (a *auditor) final(host int, blocks *host.Blocks) error {
 	if blocks.Last() != a.last() {
 		return breaks("durability", "its chain ends at slot %d, the newest is %d", blocks.Last(), a.last())
 	}
+	return a.holdsIn(blocks, math.MaxUint64)
+}
+
+// holdsIn goes through a host's chain: what was acknowledged up to a slot is in it.
+func (a *auditor) holdsIn(blocks *host.Blocks, through epoch.Seq) error {
 	held := make(map[ack]bool)
-	for seq := epoch.Seq(1); seq <= a.last(); seq++ {
+	for seq := epoch.Seq(1); seq <= blocks.Last(); seq++ {
 		b, ok, err := blocks.Block(seq)
 		if err != nil || !ok {
 			return breaks("durability", "block %d cannot be read: %v", seq, err)
@@ -394,13 +400,13 @@ func (a *auditor) final(host int, blocks *host.Blocks) error {
 			held[ack{q.ID(), seq}] = true
 		}
 	}
-	return a.holds(held)
+	return a.holds(held, through)
 }
 
-// holds says whether every acknowledged transaction is at its slot.
-func (a *auditor) holds(held map[ack]bool) error {
+// holds says whether every transaction that was acknowledged up to a slot is where it was.
+func (a *auditor) holds(held map[ack]bool, through epoch.Seq) error {
 	for _, k := range a.acks {
-		if !held[k] {
+		if k.seq <= through && !held[k] {
 			return breaks("durability", "transaction %s was acknowledged at slot %d, which does not hold it", k.id.Short(), k.seq)
 		}
 	}

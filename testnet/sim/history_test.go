@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/quorate/quorate/bft"
@@ -317,7 +318,7 @@ func TestEachCheckerSeesItsBadHistory(t *testing.T) {
 		}},
 		{"an acknowledged transaction is not in the chain", "durability", func(h *history) error {
 			h.a.acks = append(h.a.acks, ack{h.put(1, "a", "1").id(), 1})
-			return h.a.holds(map[ack]bool{})
+			return h.a.holds(map[ack]bool{}, math.MaxUint64)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) { red(t, c.checker, c.tell(newHistory(t))) })
