@@ -29,8 +29,14 @@ func Play(ctx context.Context, s *Script, c Cluster, o Options) (*Run, error) {
 		chance: newChance(o.Seed, ofScript),
 		run:    &Run{Script: s.Name, World: o.World, Seed: o.Seed},
 	}
-	err := r.play()
-	return r.run, errors.Join(err, c.Close())
+	err := r.playAndClose()
+	return r.run, err
+}
+
+// playAndClose leaves no network behind, in whatever way the run ends.
+func (r *runner) playAndClose() (err error) {
+	defer func() { err = errors.Join(err, r.cluster.Close()) }()
+	return r.play()
 }
 
 // What chances are drawn for: each thing has its own, so that one more choice of a script changes nothing of its workload.
@@ -239,6 +245,7 @@ const answerTime = 12 * time.Second
 // finish ends a run whose script has ended: it waits for what is under way, looks once more at all that must hold, and settles the verdict.
 func (r *runner) finish() error {
 	r.here = here{what: "the end of the script"}
+	r.schedule.ends()
 	err := r.settle()
 	if err != nil && !errors.Is(err, errOver) {
 		return err

@@ -290,3 +290,54 @@ func TestHealEndsFlapping(t *testing.T) {
 		}
 	}
 }
+
+// While a run waits for the last answers nothing of the script is called any more, be it a function of its own or one of ours.
+func TestNothingIsCalledAfterTheScriptsEnd(t *testing.T) {
+	script, err := Parse("t.star", []byte("workload()\nevery('10ms', heal)\nevery('10ms', lambda: print('still'))\nsleep('1s')\nprint('the end')\ncheck_agreement()"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	r, err := Play(t.Context(), script, &slowToAnswer{newStaged()}, Options{Seed: 1, World: "sim", Progress: func(_ time.Duration, _ int, what string) {
+		told = append(told, what)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := told[len(told)-2:]; last[0] != "the end" || last[1] != "check_agreement()" || r.Took < 10*time.Second {
+		t.Errorf("%q, after %v", last, r.Took)
+	}
+}
+
+// slowToAnswer is a network whose clients are never answered.
+type slowToAnswer struct{ *staged }
+
+func (s *slowToAnswer) Do(Call, func(Answer)) {}
+
+// breaking is a network that panics, and says whether it was closed.
+type breaking struct {
+	*staged
+	closed bool
+}
+
+func (b *breaking) Link(int, int, Link) error { panic("broken") }
+
+func (b *breaking) Close() error {
+	b.closed = true
+	return nil
+}
+
+func TestANetworkIsClosedWhenARunPanics(t *testing.T) {
+	script, err := Parse("t.star", []byte("heal()\ncheck_agreement()"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &breaking{staged: newStaged()}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = Play(t.Context(), script, b, Options{})
+	}()
+	if !b.closed {
+		t.Fatal("it was left running")
+	}
+}

@@ -26,6 +26,7 @@ type timer struct {
 	do     func() error
 	period time.Duration // 0: once
 	left   int           // of a period: how many times more; below 0: to the end
+	script bool          // it calls a function of the script
 	busy   bool          // it is happening: what is scheduled inside it goes on meanwhile, but not it
 }
 
@@ -120,6 +121,7 @@ const maxTimers = 1000
 func (r *runner) sets(t *timer, f starlark.Callable) error {
 	if r.schedule.scripts++; !r.dry {
 		call := t.do
+		t.script = true
 		t.do = func() error {
 			if t.period == 0 || t.left == 0 {
 				r.schedule.scripts--
@@ -136,6 +138,11 @@ func (r *runner) sets(t *timer, f starlark.Callable) error {
 	}
 	_, err := starlark.Call(r.schedule.thread, f, nil, nil)
 	return err
+}
+
+// ends has no function of the script be called any more.
+func (s *schedule) ends() {
+	s.timers = slices.DeleteFunc(s.timers, func(t *timer) bool { return t.script })
 }
 
 // isIn says whether a function of the script is being called.
