@@ -150,6 +150,9 @@ func (r *runner) chain(given) (starlark.Value, error) {
 // flap has a node's links go down and up again and again.
 func (r *runner) flap(a given) (starlark.Value, error) {
 	n, period, times := of(a, "node", 0), of(a, "period", 400*time.Millisecond), int(of(a, "times", int64(10)))
+	if period < shortest {
+		return nil, errTooOften
+	}
 	f := &linkFault{r.links.pairs(func(from, to int) bool { return from == n || to == n }), func(l *Link) { l.Cut = true }}
 	o := r.begins(faultOf{nodes: []int{n}, keys: countsOf(CountStopped, f.pairs), ends: atHeal, why: "it stopped no message"})
 	last := 0

@@ -99,6 +99,9 @@ func (r *runner) rollingRestart(a given) (starlark.Value, error) {
 // crashLoop crashes a node again and again; half of each period it is down.
 func (r *runner) crashLoop(a given) (starlark.Value, error) {
 	n, period, times := of(a, "node", 0), of(a, "period", 2*time.Second), int(of(a, "times", int64(5)))
+	if period < shortest {
+		return nil, errTooOften
+	}
 	begun, here := r.cluster.Now(), r.here
 	r.again(begun, period, times, here, func() error {
 		if err := r.crashOne(n); err != nil {
@@ -128,8 +131,29 @@ func (r *runner) again(begun, period time.Duration, times int, h here, begin, en
 			return do()
 		}
 	}
-	for i := range time.Duration(times) {
-		r.schedule.after(begun+i*period, as(begin))
-		r.schedule.after(begun+i*period+period/2, as(end))
+	// One timer for all: a script may ask for more times than there is memory for.
+	done, over := 0, false
+	var next func() error
+	next = func() error {
+		do := begin
+		if over {
+			do = end
+		}
+		if err := as(do)(); err != nil {
+			return err
+		}
+		if over {
+			done++
+		}
+		if over = !over; done == times {
+			return nil
+		}
+		at := begun + time.Duration(done)*period
+		if over {
+			at += period / 2
+		}
+		r.schedule.after(at, next)
+		return nil
 	}
+	r.schedule.after(begun, next)
 }

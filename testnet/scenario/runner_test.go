@@ -341,3 +341,26 @@ func TestANetworkIsClosedWhenARunPanics(t *testing.T) {
 		t.Fatal("it was left running")
 	}
 }
+
+// What a script asks for more often than there is memory for happens as long as the script goes on.
+func TestAFaultThatIsToHappenForEver(t *testing.T) {
+	r := playStaged(t, newStaged(), "crash_loop(2, period='1s', times=2000000000)\nflap(3, period='1h', times=2000000000)\nsleep('3s300ms')\ncheck_agreement()")
+	crashes := 0
+	for _, f := range r.Faults {
+		if f.Kind == "crash_loop" {
+			crashes++
+		}
+	}
+	if crashes != 4 {
+		t.Fatalf("%d crashes in 3.3 s, want 4", crashes)
+	}
+	for _, text := range []string{"crash_loop(2, period='0s')", "flap(2, period='1us')"} {
+		s, err := Parse("t.star", []byte(text+"\ncheck_agreement()"))
+		if err == nil {
+			err = s.Check(anyShape)
+		}
+		if err == nil || !strings.Contains(err.Error(), "period: want at least 1ms") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

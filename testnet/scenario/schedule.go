@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -99,12 +98,17 @@ func (r *runner) at(a given) (starlark.Value, error) {
 	return nil, r.sets(&timer{at: when, do: r.schedule.calls(f)}, f)
 }
 
+// shortest is the least period of what happens again and again.
+const shortest = time.Millisecond
+
+var errTooOften = fmt.Errorf("period: want at least %v", shortest)
+
 // every has a function be called again and again, for the first time a period from now.
 func (r *runner) every(a given) (starlark.Value, error) {
 	f := of[starlark.Callable](a, "do", nil)
 	period := of(a, "period", time.Duration(0))
-	if period < time.Millisecond {
-		return nil, errors.New("period: want at least 1ms")
+	if period < shortest {
+		return nil, errTooOften
 	}
 	left := -1
 	if a.has("times") {
