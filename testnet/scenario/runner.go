@@ -203,8 +203,9 @@ func (r *runner) violated(v *Violation) error {
 		now := r.cluster.Now()
 		r.run.Violation = v
 		r.run.Expectations = append(r.run.Expectations, Expectation{Line: r.here.line, What: string(v.Check), From: now, To: now, Why: v.Text})
+		r.run.Verdict, r.run.Why = Violated, v.Error() // whatever else was or was not tested
 	}
-	return r.ends(Violated, v.Error())
+	return errOver
 }
 
 // sample looks at all nodes, now and every SampleEvery.

@@ -364,3 +364,38 @@ func TestAFaultThatIsToHappenForEver(t *testing.T) {
 		}
 	}
 }
+
+// What a network has broken is not forgiven because a fault could not come about.
+func TestABrokenPromiseWeighsMoreThanAFaultThatDidNotComeAbout(t *testing.T) {
+	s := newStaged()
+	s.check[Durability] = &Violation{Check: Durability, Text: "lost"}
+	if r := playStaged(t, s, "crash(1)\ncrash(1)\ncheck_agreement()"); r.Verdict != Violated || r.Why != "durability: lost" {
+		t.Fatalf("%s: %s", r.Verdict, r.Why)
+	}
+}
+
+// A member that is to lie in two ways at once has not stopped lying in the first when it begins with the second.
+func TestTwoWaysOfLyingAtOnce(t *testing.T) {
+	s := &liarOnWait{newStaged()}
+	script, err := Parse("t.star", []byte("byzantine(2, 'equivocate')\nbyzantine(2, 'mutate')\nsleep('1s')\ncheck_agreement()"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Play(t.Context(), script, s, Options{Seed: 1, World: "sim"})
+	if err != nil || r.Verdict != Passed {
+		t.Fatalf("%s: %s, %v", r.Verdict, r.Why, err)
+	}
+	for _, f := range r.Faults {
+		if f.To < time.Second {
+			t.Errorf("%s ends at %v", f.What, f.To)
+		}
+	}
+}
+
+// liarOnWait has a member lie whenever time passes.
+type liarOnWait struct{ *staged }
+
+func (s *liarOnWait) Wait(ctx context.Context, d time.Duration) error {
+	s.happened[AtNode(CountLies, 2)]++
+	return s.staged.Wait(ctx, d)
+}
