@@ -78,7 +78,7 @@ func TestMistakesOfAnAuthorAreToldInOneLine(t *testing.T) {
 		}, {
 			"more timers than anybody needs",
 			"def f():\n    pass\nfor i in range(2000):\n    at(\"9s\", f)\ncheck_agreement()\n",
-			"mine.star:4:5: at: more than 1000 functions wait to be called: have fewer, or use every",
+			"mine.star:4:5: at: more than 1000 things wait to happen: have fewer, or use every",
 		}, {
 			"a loop without an end that sleeps",
 			"workload()\nexpect_progress()\nwhile True:\n    sleep(\"1s\")\n",

@@ -155,19 +155,13 @@ func (r *runner) flap(a given) (starlark.Value, error) {
 	}
 	f := &linkFault{r.links.pairs(func(from, to int) bool { return from == n || to == n }), func(l *Link) { l.Cut = true }}
 	o := r.begins(faultOf{nodes: []int{n}, keys: countsOf(CountStopped, f.pairs), ends: atHeal, why: "it stopped no message"})
-	last := 0
-	r.again(r.cluster.Now(), period, times, r.here, func() error {
-		if !slices.Contains(r.faults.open, o) {
-			return nil // healed
-		}
-		return r.links.add(f)
-	}, func() error {
-		if last++; last == times && slices.Contains(r.faults.open, o) {
+	left := times
+	return nil, r.again(period, times, func() error { return r.links.add(f) }, func() error {
+		if left--; left == 0 {
 			r.faults.close(o, r.cluster.Now(), r.cluster.Happened(), r.run)
 		}
 		return r.links.remove(f)
 	})
-	return nil, nil
 }
 
 // weather makes links worse, those of some nodes or all, until heal.
@@ -188,6 +182,7 @@ func weather(make func(*Link, given), counts string) func(*runner, given) (starl
 // heal makes all links whole.
 func (r *runner) heal(given) (starlark.Value, error) {
 	r.over(atHeal, 0)
+	r.schedule.dropKind("flap")
 	r.links.all = nil
 	return nil, r.links.set(r.links.pairs(func(int, int) bool { return true }))
 }

@@ -102,8 +102,7 @@ func (r *runner) crashLoop(a given) (starlark.Value, error) {
 	if period < shortest {
 		return nil, errTooOften
 	}
-	begun, here := r.cluster.Now(), r.here
-	r.again(begun, period, times, here, func() error {
+	return nil, r.again(period, times, func() error {
 		if err := r.crashOne(n); err != nil {
 			return r.untested(fmt.Errorf("node %d: %w", n, err))
 		}
@@ -115,45 +114,18 @@ func (r *runner) crashLoop(a given) (starlark.Value, error) {
 		}
 		return nil
 	})
-	return nil, nil
 }
 
 // again has something begin so many times, once a period, and be over after half of it. The call that wants it returns meanwhile.
-func (r *runner) again(begun, period time.Duration, times int, h here, begin, end func() error) {
+func (r *runner) again(period time.Duration, times int, begin, end func() error) error {
 	if r.dry {
-		return
-	}
-	as := func(do func() error) func() error {
-		return func() error {
-			outer := r.here
-			r.here = h
-			defer func() { r.here = outer }()
-			return do()
-		}
-	}
-	// One timer for all: a script may ask for more times than there is memory for.
-	done, over := 0, false
-	var next func() error
-	next = func() error {
-		do := begin
-		if over {
-			do = end
-		}
-		if err := as(do)(); err != nil {
-			return err
-		}
-		if over {
-			done++
-		}
-		if over = !over; done == times {
-			return nil
-		}
-		at := begun + time.Duration(done)*period
-		if over {
-			at += period / 2
-		}
-		r.schedule.after(at, next)
 		return nil
 	}
-	r.schedule.after(begun, next)
+	over := true
+	return r.wants(&timer{at: r.cluster.Now(), period: period / 2, left: 2 * times, do: func() error {
+		if over = !over; over {
+			return end()
+		}
+		return begin()
+	}})
 }

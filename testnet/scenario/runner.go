@@ -61,6 +61,7 @@ type runner struct {
 	shape    Shape
 	here     here
 	schedule schedule
+	missed   []*timer // that the script wanted to happen, and has ended before
 	traffic  *workload
 	clients  int // that have ever asked for anything
 	faults   faultLog
@@ -95,7 +96,11 @@ func (r *runner) play() error {
 	thread := &starlark.Thread{Name: r.script.Name, Load: noLoad, Print: r.print}
 	thread.SetMaxExecutionSteps(maxSteps)
 	r.schedule.thread = thread
+	defer context.AfterFunc(r.ctx, func() { thread.Cancel("interrupted") })()
 	_, err := r.script.program.Init(thread, r.predeclared())
+	if r.dry && err == nil {
+		err = r.tries(r.schedule.ends())
+	}
 	if err = r.mistaken(err, thread); err != nil {
 		return err
 	}
@@ -107,6 +112,16 @@ func (r *runner) play() error {
 		return nil
 	}
 	return r.finish()
+}
+
+// tries has everything happen that a script which is only looked at wanted to happen after its end, so that what is wrong with it is found.
+func (r *runner) tries(missed []*timer) error {
+	for _, t := range missed {
+		if err := t.do(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func noLoad(*starlark.Thread, string) (starlark.StringDict, error) {
@@ -246,7 +261,7 @@ const answerTime = 12 * time.Second
 // finish ends a run whose script has ended: it waits for what is under way, looks once more at all that must hold, and settles the verdict.
 func (r *runner) finish() error {
 	r.here = here{what: "the end of the script"}
-	r.schedule.ends()
+	r.missed = r.schedule.ends()
 	err := r.settle()
 	if err != nil && !errors.Is(err, errOver) {
 		return err
@@ -265,6 +280,9 @@ func (r *runner) finish() error {
 func (r *runner) settle() error {
 	if r.run.Verdict == Violated {
 		return nil
+	}
+	if err := r.wait(0); err != nil {
+		return err // of which nothing has told yet
 	}
 	if t := r.traffic; t != nil {
 		t.stopped = true
@@ -297,6 +315,9 @@ func (r *runner) judge() {
 		}
 	}
 	switch {
+	case len(r.missed) > 0:
+		call := r.missed[0].asked
+		r.ends(NotTested, fmt.Sprintf("%s:%d: %s: the script ended before all of it had happened: have it sleep() until then", r.script.Name, call.line, call.what))
 	case len(r.run.Expectations) == 0:
 		r.ends(NotTested, "no expectation was reached")
 	case r.traffic != nil && r.traffic.acknowledged == 0:

@@ -399,3 +399,61 @@ func (s *liarOnWait) Wait(ctx context.Context, d time.Duration) error {
 	s.happened[AtNode(CountLies, 2)]++
 	return s.staged.Wait(ctx, d)
 }
+
+// What was to happen after the script's end has not happened.
+func TestWhatWasToHappenLater(t *testing.T) {
+	for _, c := range []struct{ script, why string }{
+		{"at('1m', lambda: crash(2))\ncheck_agreement()", `t.star:1: at("1m", lambda): `},
+		{"every('1s', check_agreement, times=3)\nsleep('2500ms')", `t.star:1: every("1s", check_agreement, times=3): `},
+		{"crash_loop(2, period='1s', times=2)\nsleep('1s')\ncheck_agreement()", "t.star:1: crash_loop(2, period=\"1s\", times=2): "},
+	} {
+		r := playStaged(t, newStaged(), c.script)
+		if r.Verdict != NotTested || !strings.HasPrefix(r.Why, c.why+"the script ended before") {
+			t.Errorf("%s\n%s: %s", c.script, r.Verdict, r.Why)
+		}
+	}
+	for _, script := range []string{
+		"at('1s', lambda: crash(2))\nsleep('1s')\ncheck_agreement()", "every('1s', check_agreement)\nsleep('2500ms')",
+		"every('1s', check_agreement, times=3)\nsleep('3s')", "crash_loop(2, period='1s', times=2)\nsleep('1500ms')\ncheck_agreement()",
+	} {
+		if r := playStaged(t, newStaged(), script); r.Verdict != Passed {
+			t.Errorf("%s\n%s: %s", script, r.Verdict, r.Why)
+		}
+	}
+}
+
+// An expectation is kept in its time or not at all: what comes about while a function that is called meanwhile sleeps comes too late, or does no
+// harm any more.
+func TestTimeIsNotStretchedByWhatSleeps(t *testing.T) {
+	s := newStaged()
+	late := &answeringAfter{s, 3 * time.Second}
+	script := func(text string) *Script {
+		parsed, err := Parse("t.star", []byte("workload(clients=1, put=1, cas=0, get=0)\nat('500ms', lambda: sleep('5s'))\n"+text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	r, err := Play(t.Context(), script("expect_progress(within='1s')"), late, Options{Seed: 1})
+	if err != nil || r.Verdict != Violated {
+		t.Errorf("what came after three seconds: %v, %s: %s", err, r.Verdict, r.Why)
+	}
+	r, err = Play(t.Context(), script("expect_no_progress('1s')\nsleep('9s')"), &answeringAfter{newStaged(), 3 * time.Second}, Options{Seed: 1})
+	if err != nil || r.Verdict != Passed {
+		t.Errorf("what came after the second in which nothing was to come: %v, %s: %s", err, r.Verdict, r.Why)
+	}
+}
+
+// answeringAfter answers nothing before a time.
+type answeringAfter struct {
+	*staged
+	after time.Duration
+}
+
+func (a *answeringAfter) Wait(ctx context.Context, d time.Duration) error {
+	if a.now+d >= a.after {
+		return a.staged.Wait(ctx, d)
+	}
+	a.now += d
+	return nil
+}

@@ -14,9 +14,8 @@ type starlarkPosition = syntax.Position
 
 // schedule is what will happen at which time.
 type schedule struct {
-	thread  *starlark.Thread
-	timers  []*timer // in the order in which they were set
-	scripts int      // of them those that call a function of the script
+	thread *starlark.Thread
+	timers []*timer // in the order in which they were set
 }
 
 // timer is something that will happen, once or again and again.
@@ -25,12 +24,16 @@ type timer struct {
 	do     func() error
 	period time.Duration // 0: once
 	left   int           // of a period: how many times more; below 0: to the end
-	script bool          // it calls a function of the script
 	busy   bool          // it is happening: what is scheduled inside it goes on meanwhile, but not it
+	asked  here          // the call of the script that wants it; empty: the run itself does
 }
 
-func (s *schedule) after(at time.Duration, do func() error) {
-	s.timers = append(s.timers, &timer{at: at, do: do})
+func (s *schedule) set(t *timer) { s.timers = append(s.timers, t) }
+
+func (s *schedule) after(at time.Duration, do func() error) { s.set(&timer{at: at, do: do}) }
+
+func (s *schedule) drop(t *timer) {
+	s.timers = slices.DeleteFunc(s.timers, func(other *timer) bool { return other == t })
 }
 
 // next is when something will happen.
@@ -56,28 +59,39 @@ func (s *schedule) due(now time.Duration) error {
 		if t == nil {
 			return nil
 		}
-		if t.period > 0 {
-			t.at += t.period
-			t.left--
-		}
-		t.busy = true
-		err := t.do()
-		t.busy = false
-		if t.period == 0 || t.left == 0 {
-			s.timers = slices.DeleteFunc(s.timers, func(other *timer) bool { return other == t })
-		}
-		if err != nil {
+		if err := s.happens(t); err != nil {
 			return err
 		}
 	}
 }
 
-// calls is a timer's act that calls a function of the script.
-func (s *schedule) calls(f starlark.Callable) func() error {
-	return func() error {
-		_, err := starlark.Call(s.thread, f, nil, nil)
-		return err
+func (s *schedule) happens(t *timer) error {
+	if t.period > 0 {
+		t.at += t.period
+		t.left--
 	}
+	if t.period == 0 || t.left == 0 {
+		s.drop(t)
+	}
+	t.busy = true
+	defer func() { t.busy = false }()
+	return t.do()
+}
+
+// dropKind takes away what a function of ours wanted to happen later.
+func (s *schedule) dropKind(kind string) {
+	s.timers = slices.DeleteFunc(s.timers, func(t *timer) bool { return kindOf(t.asked.what) == kind })
+}
+
+// ends takes away what the script wanted to happen later. It yields those of it that were to happen so many times, and have not.
+func (s *schedule) ends() (missed []*timer) {
+	for _, t := range s.timers {
+		if t.asked.line > 0 && (t.period == 0 || t.left > 0) {
+			missed = append(missed, t)
+		}
+	}
+	s.timers = slices.DeleteFunc(s.timers, func(t *timer) bool { return t.asked.line > 0 })
+	return missed
 }
 
 func (r *runner) sleep(a given) (starlark.Value, error) {
@@ -94,8 +108,7 @@ func (r *runner) at(a given) (starlark.Value, error) {
 	if now := r.cluster.Now(); when < now {
 		return nil, fmt.Errorf("%v is over: it is %v", when, now.Round(time.Millisecond))
 	}
-	f := of[starlark.Callable](a, "do", nil)
-	return nil, r.sets(&timer{at: when, do: r.schedule.calls(f)}, f)
+	return nil, r.wants(&timer{at: when, do: r.calls(a)})
 }
 
 // shortest is the least period of what happens again and again.
@@ -103,88 +116,86 @@ const shortest = time.Millisecond
 
 var errTooOften = fmt.Errorf("period: want at least %v", shortest)
 
+// dryTimes is how often a function is called for every while a script is only looked at.
+const dryTimes = 3
+
 // every has a function be called again and again, for the first time a period from now.
 func (r *runner) every(a given) (starlark.Value, error) {
-	f := of[starlark.Callable](a, "do", nil)
-	period := of(a, "period", time.Duration(0))
+	period, left := of(a, "period", time.Duration(0)), int(of(a, "times", int64(-1)))
 	if period < shortest {
 		return nil, errTooOften
 	}
-	left := -1
-	if a.has("times") {
-		left = int(of(a, "times", int64(0)))
+	if r.dry {
+		left = dryTimes
 	}
-	return nil, r.sets(&timer{at: r.cluster.Now() + period, do: r.schedule.calls(f), period: period, left: left}, f)
+	return nil, r.wants(&timer{at: r.cluster.Now() + period, do: r.calls(a), period: period, left: left})
 }
 
-// maxTimers is how many things a script may have scheduled at a time: each of them is looked at whenever time passes.
+// calls is a timer's act that calls a function of the script.
+func (r *runner) calls(a given) func() error {
+	f := of[starlark.Callable](a, "do", nil)
+	return func() error {
+		_, err := starlark.Call(r.schedule.thread, f, nil, nil)
+		return err
+	}
+}
+
+// maxTimers is how many things a script may want to happen later at a time: each of them is looked at whenever time passes.
 const maxTimers = 1000
 
-// sets has a script's function be called later. When the script is only looked at it is called at once, so that what is wrong in it is
-// found; but not within itself, where it only wants to be called again.
-func (r *runner) sets(t *timer, f starlark.Callable) error {
-	if r.schedule.scripts++; !r.dry {
-		call := t.do
-		t.script = true
-		t.do = func() error {
-			if t.period == 0 || t.left == 0 {
-				r.schedule.scripts--
-			}
-			return call()
-		}
-		r.schedule.timers = append(r.schedule.timers, t)
-	}
-	if r.schedule.scripts > maxTimers {
-		return fmt.Errorf("more than %d functions wait to be called: have fewer, or use every", maxTimers)
-	}
-	if !r.dry || r.schedule.isIn(f) {
-		return nil
-	}
-	_, err := starlark.Call(r.schedule.thread, f, nil, nil)
-	return err
-}
-
-// ends has no function of the script be called any more.
-func (s *schedule) ends() {
-	s.timers = slices.DeleteFunc(s.timers, func(t *timer) bool { return t.script })
-}
-
-// isIn says whether a function of the script is being called.
-func (s *schedule) isIn(f starlark.Callable) bool {
-	for depth := range s.thread.CallStackDepth() {
-		if c := s.thread.DebugFrame(depth).Callable(); c.Name() == f.Name() && definedAt(c) == definedAt(f) {
-			return true
+// wants has something happen later that the script asks for now.
+func (r *runner) wants(t *timer) error {
+	waiting := 0
+	for _, other := range r.schedule.timers {
+		if other.asked.line > 0 {
+			waiting++
 		}
 	}
-	return false
-}
-
-// definedAt is where a function is defined, if it is of the script.
-func definedAt(c starlark.Callable) (place starlarkPosition) {
-	if f, ok := c.(*starlark.Function); ok {
-		return f.Position()
+	if waiting >= maxTimers {
+		return fmt.Errorf("more than %d things wait to happen: have fewer, or use every", maxTimers)
 	}
-	return place
+	t.asked = r.here
+	do := t.do
+	t.do = func() error {
+		outer := r.here
+		r.here = t.asked
+		defer func() { r.here = outer }()
+		return do()
+	}
+	r.schedule.set(t)
+	return nil
 }
 
 // pollEvery is how often something is looked at that a script waits for.
 const pollEvery = 20 * time.Millisecond
 
-// awaits has time pass until something holds, for so long at most.
+// awaits has time pass until something holds, for so long at most. It is looked at by a timer: while a function that is called meanwhile
+// sleeps, time goes on, and what holds only afterwards came too late.
 func (r *runner) awaits(within time.Duration, holds func() (bool, error)) (bool, error) {
 	deadline := r.cluster.Now() + within
-	for {
-		if ok, err := holds(); ok || err != nil || r.dry {
-			return true, err
+	met := false
+	look := func() (err error) {
+		if !met && r.cluster.Now() <= deadline {
+			met, err = holds()
 		}
-		left := deadline - r.cluster.Now()
-		if left <= 0 {
+		return err
+	}
+	if err := look(); err != nil || met || r.dry {
+		return true, err
+	}
+	t := &timer{at: r.cluster.Now() + pollEvery, do: look, period: pollEvery, left: -1}
+	r.schedule.set(t)
+	defer r.schedule.drop(t)
+	for !met {
+		now := r.cluster.Now()
+		if now >= deadline {
 			return false, nil
 		}
-		if err := r.pass(min(left, pollEvery)); err != nil {
+		if err := r.pass(min(deadline-now, pollEvery)); err != nil {
 			return false, err
 		}
 	}
+	return true, nil
 }
 
 // until waits for a condition of the script's own.

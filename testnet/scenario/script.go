@@ -128,6 +128,10 @@ func checkCalls(file *syntax.File) error {
 	expects, nodes := false, writtenNodes(file)
 	var wrong error
 	syntax.Walk(file, func(n syntax.Node) bool {
+		if name, ok := n.(*syntax.Ident); ok { // called here, or by a timer
+			f := ours(name)
+			expects = expects || f != nil && f.expects
+		}
 		call, ok := n.(*syntax.CallExpr)
 		if !ok || wrong != nil {
 			return wrong == nil
@@ -136,7 +140,6 @@ func checkCalls(file *syntax.File) error {
 		if f == nil {
 			return true
 		}
-		expects = expects || f.expects
 		wrong = checkCall(f, call, nodes)
 		return wrong == nil
 	})
@@ -153,6 +156,11 @@ func called(call *syntax.CallExpr) *function {
 	if !ok {
 		return nil
 	}
+	return ours(name)
+}
+
+// ours is the function of ours that a name stands for, or nil.
+func ours(name *syntax.Ident) *function {
 	if b, ok := name.Binding.(*resolve.Binding); !ok || b.Scope != resolve.Predeclared {
 		return nil
 	}
