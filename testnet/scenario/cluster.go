@@ -190,6 +190,9 @@ const (
 	ExactlyOnce Check = "exactly_once" // no transaction was executed twice, and no nonce used twice
 )
 
+// Running is the name in a Violation of what is no check of a Cluster: no node ends but those that a script brings down, or whose disk fails.
+const Running Check = "running"
+
 // Violation is a broken promise of the network.
 type Violation struct {
 	Check Check // or the name that the cluster has for its own checker

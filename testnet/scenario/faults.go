@@ -110,6 +110,14 @@ func (l *faultLog) sawDown(node int) {
 	}
 }
 
+// explains says whether a node may be down: the script has brought it down, its disk is full or fails, or was damaged.
+func (l *faultLog) explains(node int, run *Run) bool {
+	if l.downed[node] || slices.ContainsFunc(l.open, func(o *openFault) bool { return o.down && o.node == node }) {
+		return true
+	}
+	return slices.ContainsFunc(run.Faults, func(f Fault) bool { return f.Kind == "flip" && slices.Contains(f.Nodes, node) })
+}
+
 // crashed takes in that a node was crashed: what waits for the next crash has come about.
 func (l *faultLog) crashed(node int) {
 	for _, o := range l.open {

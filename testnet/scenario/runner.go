@@ -179,7 +179,8 @@ func (r *runner) makeCluster(a given) (starlark.Value, error) {
 	r.faults.downed = make(map[int]bool)
 	r.links.cluster = r.cluster
 	r.links.nodes = shape.Nodes
-	r.sample()
+	r.look()
+	r.schedule.after(r.cluster.Now()+SampleEvery, r.sample)
 	return nil, nil
 }
 
@@ -224,9 +225,19 @@ func (r *runner) violated(v *Violation) error {
 }
 
 // sample looks at all nodes, now and every SampleEvery.
-func (r *runner) sample() {
-	r.look()
-	r.schedule.after(r.cluster.Now()+SampleEvery, func() error { r.sample(); return nil })
+func (r *runner) sample() error {
+	r.schedule.after(r.cluster.Now()+SampleEvery, r.sample)
+	return r.fallen()
+}
+
+// fallen looks at all nodes, and ends a run in which one has ended that nothing was to bring down.
+func (r *runner) fallen() error {
+	for n, l := range r.look() {
+		if l.State == Down && !slices.Contains(r.lying, n+1) && !r.faults.explains(n+1, r.run) {
+			return r.violated(&Violation{Check: Running, Node: n + 1, Text: fmt.Sprintf("node %d has ended by itself", n+1)})
+		}
+	}
+	return nil
 }
 
 // look takes in how all nodes are.
@@ -266,7 +277,9 @@ func (r *runner) finish() error {
 	if err != nil && !errors.Is(err, errOver) {
 		return err
 	}
-	r.look()
+	if err := r.fallen(); err != nil && !errors.Is(err, errOver) {
+		return err
+	}
 	r.faults.finish(r.cluster.Now(), r.cluster.Happened(), r.run)
 	if t := r.traffic; t != nil {
 		r.run.History = t.sofar()

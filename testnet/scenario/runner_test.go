@@ -457,3 +457,20 @@ func (a *answeringAfter) Wait(ctx context.Context, d time.Duration) error {
 	a.now += d
 	return nil
 }
+
+// A node that ends although nobody has brought it down is not what a network promises, however well the others do without it.
+func TestANodeThatEndsByItself(t *testing.T) {
+	s := newStaged()
+	s.down[3] = true
+	r := playStaged(t, s, "sleep('1s')\ncheck_agreement()")
+	if r.Verdict != Violated || r.Why != "running: node 3 has ended by itself" {
+		t.Errorf("%s: %s", r.Verdict, r.Why)
+	}
+	for _, text := range []string{"fail_sync(3)", "fill(3)"} {
+		s := newStaged()
+		s.down[3] = true
+		if r := playStaged(t, s, text+"\nsleep('1s')\ncheck_agreement()"); r.Verdict != Passed {
+			t.Errorf("%s: %s: %s", text, r.Verdict, r.Why)
+		}
+	}
+}
