@@ -43,9 +43,17 @@ func (r *runner) expectNoProgress(a given) (starlark.Value, error) {
 	if r.traffic == nil || r.traffic.stopped {
 		return nil, errIdle
 	}
+	if r.dry {
+		if err := r.pass(during); err != nil {
+			return nil, err
+		}
+	}
 	broken, err := r.awaits(during, func() (bool, error) { return r.traffic.answered > begun, nil })
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case !r.dry && !broken && r.traffic.newest <= begun:
+		return nil, r.untested(errors.New("no client has asked for anything new meanwhile: all wait for earlier calls"))
 	}
 	return nil, r.decide(begun, !broken, "something that was asked for since was acknowledged")
 }
@@ -64,8 +72,9 @@ func (r *runner) expectViewChanges(a given) (starlark.Value, error) {
 // expectEvidence waits until every node that is up and does not lie holds evidence against a member, and wants nobody else to be accused.
 func (r *runner) expectEvidence(a given) (starlark.Value, error) {
 	against, within, begun := of(a, "against", 0), of(a, "within", 10*time.Second), r.cluster.Now()
-	why := ""
+	why := nobody
 	holds, err := r.awaits(within, func() (bool, error) {
+		asked := 0
 		for n := 1; n <= r.shape.Nodes; n++ {
 			if slices.Contains(r.lying, n) || r.cluster.Look(n).State != Up {
 				continue
@@ -84,8 +93,9 @@ func (r *runner) expectEvidence(a given) (starlark.Value, error) {
 				why = fmt.Sprintf("node %d holds none after %v", n, within)
 				return false, nil
 			}
+			asked++
 		}
-		return true, nil
+		return asked > 0, nil
 	})
 	if err != nil {
 		return nil, err
@@ -93,18 +103,25 @@ func (r *runner) expectEvidence(a given) (starlark.Value, error) {
 	return nil, r.decide(begun, holds, why)
 }
 
+// nobody is why an expectation of all nodes that are up does not hold if there are none: nobody could contradict it.
+const nobody = "no node that is up could be asked"
+
 // expectMode waits until every node that is up is in a mode.
 func (r *runner) expectMode(a given) (starlark.Value, error) {
 	mode, within, begun := of(a, "mode", ""), of(a, "within", 10*time.Second), r.cluster.Now()
-	why := ""
+	why := nobody
 	holds, err := r.awaits(within, func() (bool, error) {
+		asked := 0
 		for n, l := range r.look() {
-			if l.State == Up && l.Mode != mode {
+			if l.State != Up {
+				continue
+			}
+			if asked++; l.Mode != mode {
 				why = fmt.Sprintf("node %d is in %s mode after %v", n+1, l.Mode, within)
 				return false, nil
 			}
 		}
-		return true, nil
+		return asked > 0, nil
 	})
 	if err != nil {
 		return nil, err
@@ -122,7 +139,7 @@ func (r *runner) expectCaughtUp(a given) (starlark.Value, error) {
 	var l Look
 	holds, err := r.awaits(within, func() (bool, error) {
 		l = r.cluster.Look(n)
-		return l.Seq >= furthest, nil
+		return l.State == Up && l.Seq >= furthest, nil
 	})
 	if err != nil {
 		return nil, err

@@ -335,6 +335,10 @@ func (r *runner) judge() {
 		r.ends(NotTested, "no expectation was reached")
 	case r.traffic != nil && r.traffic.acknowledged == 0:
 		r.ends(NotTested, "no client was ever answered")
+	case !slices.ContainsFunc(r.run.Samples, func(s Sample) bool {
+		return slices.ContainsFunc(s.Nodes, func(l Look) bool { return l.Seq > 0 })
+	}):
+		r.ends(NotTested, "nothing was ever executed: have clients ask for something")
 	default:
 		r.run.Verdict = Passed
 	}

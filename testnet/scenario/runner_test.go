@@ -18,13 +18,15 @@ type staged struct {
 	accused  []int
 	wait     error
 	operated error
+	paused   bool // all of it
+	executed uint64
 	waiting  []func()
 }
 
 func newStaged() *staged {
 	return &staged{
 		pretence: pretence{fits: anyShape}, down: make(map[int]bool), happened: make(map[string]uint64), check: make(map[Check]error),
-		answer: func(Call) Answer { return Answer{Outcome: Done} },
+		answer: func(Call) Answer { return Answer{Outcome: Done} }, executed: 1,
 	}
 }
 
@@ -47,7 +49,10 @@ func (s *staged) Look(n int) Look {
 	if s.down[n] {
 		return Look{State: Down}
 	}
-	return Look{State: Up, Role: "follower", Leader: 1, Mode: s.shape.Mode}
+	if s.paused {
+		return Look{State: Paused}
+	}
+	return Look{State: Up, Role: "follower", Leader: 1, Mode: s.shape.Mode, Seq: s.executed}
 }
 
 func (s *staged) Do(c Call, done func(Answer)) {
@@ -127,6 +132,13 @@ func TestVerdicts(t *testing.T) {
 		{"no evidence", "expect_evidence(against=2, within='1s')", nil, Violated, `t.star:1: expect_evidence(against=2, within="1s"): node 1 holds none after 1s`},
 		{"evidence against an honest member", "expect_evidence(against=2, within='1s')", func(s *staged) { s.accused = []int{3} }, Violated,
 			"accusations: holds evidence against member 3, who is honest"},
+		{"evidence that nobody could hold", "expect_evidence(against=2, within='1s')", func(s *staged) { s.paused, s.accused = true, []int{2} }, Violated,
+			`t.star:1: expect_evidence(against=2, within="1s"): no node that is up could be asked`},
+		{"a mode that nobody is in", "expect_mode('byzantine', within='1s')", func(s *staged) { s.paused = true }, Violated,
+			`t.star:1: expect_mode("byzantine", within="1s"): no node that is up could be asked`},
+		{"a node that stands where all stand, which is nowhere", "expect_caught_up(2, within='1s')", func(s *staged) { s.paused = true }, Violated,
+			`t.star:1: expect_caught_up(2, within="1s"): it is paused`},
+		{"a network in which nothing was executed", "check_agreement()", func(s *staged) { s.executed = 0 }, NotTested, "nothing was ever executed"},
 		{"a condition that never holds", "until(lambda: False, within='1s')", nil, Violated, `t.star:1: until(lambda, within="1s"): not within 1s`},
 		{"operators are refused", "switch_mode('crash')\ncheck_agreement()", func(s *staged) { s.operated = errors.New("refused") }, Violated,
 			`t.star:1: switch_mode("crash"): refused`},
@@ -472,5 +484,17 @@ func TestANodeThatEndsByItself(t *testing.T) {
 		if r := playStaged(t, s, text+"\nsleep('1s')\ncheck_agreement()"); r.Verdict != Passed {
 			t.Errorf("%s: %s: %s", text, r.Verdict, r.Why)
 		}
+	}
+}
+
+// That nothing is acknowledged says nothing if nobody has asked.
+func TestNoProgressOfWhatNobodyAsksFor(t *testing.T) {
+	script, err := Parse("t.star", []byte("workload(clients=1)\nsleep('1s')\nexpect_no_progress('2s')"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Play(t.Context(), script, &slowToAnswer{newStaged()}, Options{Seed: 1})
+	if want := "t.star:3: expect_no_progress(\"2s\"): no client has asked for anything new meanwhile"; err != nil || r.Verdict != NotTested || !strings.HasPrefix(r.Why, want) {
+		t.Errorf("%v, %s: %s", err, r.Verdict, r.Why)
 	}
 }
