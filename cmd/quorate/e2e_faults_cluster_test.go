@@ -53,6 +53,16 @@ func (x *tormented) must(err error) {
 	}
 }
 
+// crash ends a node, and waits for it: it may be at a moment to come.
+func (x *tormented) crash(node int) (why error) {
+	over := false
+	x.Crash([]int{node}, func(err error) { over, why = true, err })
+	for !over && why == nil {
+		why = x.Wait(x.t.Context(), 10*time.Millisecond)
+	}
+	return why
+}
+
 // ask has a client ask for one thing after the other.
 func (x *tormented) ask(client int) {
 	if x.stopped {
@@ -170,8 +180,8 @@ func TestEndToEndFaultsCluster(t *testing.T) {
 	x.must(x.Link(2, 3, scenario.Link{}))
 
 	step("processes end, freeze and come back")
-	x.must(x.Crash(3))
-	if x.Look(3).State != scenario.Down || x.Crash(3) == nil || x.Pause(3) == nil || x.Disk(3, scenario.DiskFault{Kind: scenario.FailSync}) == nil {
+	x.must(x.crash(3))
+	if x.Look(3).State != scenario.Down || x.crash(3) == nil || x.Pause(3) == nil || x.Disk(3, scenario.DiskFault{Kind: scenario.FailSync}) == nil {
 		t.Error("a node that was crashed is not down")
 	}
 	x.progress(20)
@@ -211,7 +221,7 @@ func TestEndToEndFaultsCluster(t *testing.T) {
 	for range 3 {
 		x.must(x.Disk(2, scenario.DiskFault{Kind: scenario.Tear}))
 		x.progress(20)
-		x.must(x.Crash(2))
+		x.must(x.crash(2))
 		x.progress(20)
 		x.must(x.Restart(2))
 		x.caughtUp(2)
@@ -244,7 +254,7 @@ func TestEndToEndFaultsCluster(t *testing.T) {
 	x.progress(20)
 	x.happened(scenario.AtNode(scenario.CountSlowed, 1))
 	slowed := x.Happened()[scenario.AtNode(scenario.CountSlowed, 1)]
-	x.must(x.Crash(1))
+	x.must(x.crash(1))
 	x.must(x.Restart(1))
 	x.until("it goes on being slow", func() bool { return x.Happened()[scenario.AtNode(scenario.CountSlowed, 1)] > slowed })
 	x.must(x.Disk(1, scenario.DiskFault{Kind: scenario.Slow}))
@@ -265,7 +275,7 @@ func TestEndToEndFaultsCluster(t *testing.T) {
 	step("a member lies")
 	liar := x.Look(1).Leader
 	x.must(x.Behave(liar, []string{"equivocate"}, 1))
-	x.happened(scenario.AtNode(scenario.CountLies, liar))
+	x.happened(scenario.AtNode(scenario.CountLies("equivocate"), liar))
 	honest := liar%4 + 1
 	x.until("it is accused", func() bool {
 		members, err := x.Accused(honest)
@@ -298,7 +308,7 @@ func TestEndToEndFaultsCluster(t *testing.T) {
 // A check says so if too few nodes can be looked at, and a wait ends with its context.
 func TestEndToEndFaultsClusterOutOfReach(t *testing.T) {
 	x := newTormented(t, scenario.Shape{Nodes: 4, Mode: "byzantine", Seed: 1})
-	x.must(x.Crash(1))
+	x.must(x.crash(1))
 	x.must(x.Check(x.t.Context(), scenario.Agreement)) // it is read from its folder
 	x.must(x.Pause(2))
 	x.must(x.Pause(3))

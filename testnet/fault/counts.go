@@ -10,12 +10,12 @@ import (
 
 // Counts are how often faults have come about since the node was started.
 type Counts struct {
-	Links    []LinkCounts `json:"links"` // that have any
-	Lies     uint64       `json:"lies"`  // words that were not the replica's own
-	Slowed   uint64       `json:"slowed"`
-	Failed   uint64       `json:"failed"`
-	Full     uint64       `json:"full"`
-	Unsynced int64        `json:"unsynced"` // bytes that are held back now
+	Links    []LinkCounts      `json:"links"` // that have any
+	Lies     map[string]uint64 `json:"lies"`  // words that were not the replica's own, by act
+	Slowed   uint64            `json:"slowed"`
+	Failed   uint64            `json:"failed"`
+	Full     uint64            `json:"full"`
+	Unsynced int64             `json:"unsynced"` // bytes that are held back now
 }
 
 // LinkCounts are those of the messages of one member, counted where they should have arrived.
@@ -23,6 +23,8 @@ type LinkCounts struct {
 	From      epoch.ReplicaID `json:"from"`
 	Stopped   uint64          `json:"stopped"`
 	Delayed   uint64          `json:"delayed"`
+	Jittered  uint64          `json:"jittered"`
+	HeldUp    uint64          `json:"held_up"` // where the pipe is narrow
 	Lost      uint64          `json:"lost"`
 	Twice     uint64          `json:"twice"`
 	Reordered uint64          `json:"reordered"`

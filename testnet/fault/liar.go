@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -23,12 +24,12 @@ type liar struct {
 	newest   *epoch.Epoch
 	speaking *epoch.Epoch // of what is being said: a lie is of the same epoch, or it is refused for that alone
 	acts     []adversary.Act
-	now      *adversary.Liar // nil: honest
-	before   uint64          // lies of those that are gone
+	now      *adversary.Liar   // nil: honest
+	before   map[string]uint64 // lies of those that are gone, by act
 }
 
 func newLiar(self epoch.ReplicaID, key crypto.PrivateKey) *liar {
-	return &liar{self: self, key: key, epochs: make(map[crypto.Digest]*epoch.Epoch)}
+	return &liar{self: self, key: key, epochs: make(map[crypto.Digest]*epoch.Epoch), before: make(map[string]uint64)}
 }
 
 // Behave has the member lie in these ways from now on; without any it is honest again. Every is as adversary.Config has it.
@@ -36,7 +37,7 @@ func (f *Faults) Behave(acts []adversary.Act, every int, seed uint64) {
 	l := f.liar
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.before += l.told()
+	l.before = l.told()
 	l.now, l.acts = nil, acts
 	if len(acts) > 0 {
 		l.now = adversary.New(adversary.Config{
@@ -107,18 +108,22 @@ func (f *Faults) Takes(q *message.Request) bool {
 	return l.now == nil || l.now.Takes(q)
 }
 
-// lies counts all of them.
-func (l *liar) lies() uint64 {
+// lies counts all of them, by act.
+func (l *liar) lies() map[string]uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.before + l.told()
+	return l.told()
 }
 
-func (l *liar) told() (n uint64) {
-	if l.now != nil {
-		for _, a := range l.acts {
-			n += uint64(l.now.Done(a))
+func (l *liar) told() map[string]uint64 {
+	all := maps.Clone(l.before)
+	if l.now == nil {
+		return all
+	}
+	for _, a := range l.acts {
+		if n := l.now.Done(a); n > 0 {
+			all[a.String()] += uint64(n)
 		}
 	}
-	return n
+	return all
 }

@@ -52,7 +52,7 @@ func TestALiarFollowsEpochs(t *testing.T) {
 	if m := prepare(epochOf("third")); said(f, m)[0] != m {
 		t.Error("it lies in an epoch that it does not know")
 	}
-	if n := f.Counts().Lies; n != 3 {
+	if n := f.Counts().Lies["equivocate"]; n != 3 {
 		t.Errorf("%d lies counted, want 3", n)
 	}
 }
@@ -73,7 +73,7 @@ func TestALiarBecomesHonest(t *testing.T) {
 	if f.Lies() || said(f, m)[0] != m {
 		t.Error("it is not honest again")
 	}
-	if n := f.Counts().Lies; n != 1 {
+	if n := f.Counts().Lies["silent"]; n != 1 {
 		t.Errorf("%d lies counted, want 1: what it did is not forgotten", n)
 	}
 }

@@ -212,11 +212,19 @@ func (l *lane) arrive(size int, handOn func()) (now int) {
 		copies = 2
 	}
 	due := time.Now().Add(is.Delay)
+	if is.Delay > 0 {
+		l.counts.Delayed++
+	}
 	if is.Jitter > 0 {
+		l.counts.Jittered++
 		due = due.Add(time.Duration(l.chance.Int64N(int64(is.Jitter))))
 	}
 	if ahead := time.Until(l.free); !l.patience && ahead >= slack {
+		waited = true
 		due = due.Add(ahead)
+	}
+	if waited {
+		l.counts.HeldUp++
 	}
 	overtakes := l.happens(is.Reordered)
 	if overtakes {
@@ -224,9 +232,6 @@ func (l *lane) arrive(size int, handOn func()) (now int) {
 		due = due.Add(overtaken/2 + time.Duration(l.chance.Int64N(int64(overtaken/2))))
 	} else if due.Before(l.last) {
 		due = l.last
-	}
-	if waited || due.After(time.Now()) {
-		l.counts.Delayed++
 	}
 	if !l.running && !due.After(time.Now()) {
 		return copies

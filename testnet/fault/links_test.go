@@ -110,7 +110,7 @@ func TestDelayAndJitterKeepOrder(t *testing.T) {
 				t.Errorf("arrived after %v", at)
 			}
 		}
-		if c := a.counts(2); c != (LinkCounts{From: 2, Delayed: 20}) {
+		if c := a.counts(2); c != (LinkCounts{From: 2, Delayed: 20, Jittered: 20}) {
 			t.Errorf("%+v", c)
 		}
 	})
@@ -211,7 +211,7 @@ func TestBandwidthSlowsWhoeverSends(t *testing.T) {
 		if last := a.at[len(a.at)-1]; last > 11*time.Second {
 			t.Errorf("votes waited for bulk until %v", last)
 		}
-		if c := a.counts(2); c.Delayed != 15 {
+		if c := a.counts(2); c.HeldUp != 15 {
 			t.Errorf("%+v", c)
 		}
 	})

@@ -215,11 +215,15 @@ func tally(into map[string]uint64, c *fault.Counts, of int) {
 		from := int(l.From)
 		add(scenario.OnLink(scenario.CountStopped, from, of), l.Stopped)
 		add(scenario.OnLink(scenario.CountDelayed, from, of), l.Delayed)
+		add(scenario.OnLink(scenario.CountJittered, from, of), l.Jittered)
+		add(scenario.OnLink(scenario.CountHeldUp, from, of), l.HeldUp)
 		add(scenario.OnLink(scenario.CountLost, from, of), l.Lost)
 		add(scenario.OnLink(scenario.CountTwice, from, of), l.Twice)
 		add(scenario.OnLink(scenario.CountReordered, from, of), l.Reordered)
 	}
-	add(scenario.AtNode(scenario.CountLies, of), c.Lies)
+	for act, n := range c.Lies {
+		add(scenario.AtNode(scenario.CountLies(act), of), n)
+	}
 	add(scenario.AtNode(scenario.CountSlowed, of), c.Slowed)
 	add(scenario.AtNode(scenario.CountFailed, of), c.Failed)
 	add(scenario.AtNode(scenario.CountFull, of), c.Full)

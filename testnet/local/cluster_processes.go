@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,33 +58,70 @@ func (c *Cluster) in(node int, states ...scenario.State) (*member, error) {
 	return nil, fmt.Errorf("it is %s", is)
 }
 
-// strikePatience is how long a crash waits for something that is not synced, if it is to take such a thing.
-const strikePatience = 100 * time.Millisecond
-
-// Crash ends a node with SIGKILL. If it is to take what was not synced, it strikes when there is something: within strikePatience.
-func (c *Cluster) Crash(node int) error {
-	m, err := c.in(node, scenario.Up, scenario.Paused)
-	if err != nil {
-		return err
-	}
-	l := m.node
-	if l.state() == scenario.Up {
-		if m.unsynced || m.tear {
-			a, err := fault.Ask(string(l.home), fault.Request{Strike: &fault.StrikeRequest{Tear: m.tear, Patience: strikePatience}}, time.Now().Add(strikePatience+countTime))
-			if err == nil && a.Struck != nil {
-				m.struck(a.Struck)
-			}
+// Crash ends nodes with SIGKILL. If it is to take what was not synced, it strikes when the first that this is said of has such a thing.
+func (c *Cluster) Crash(nodes []int, done func(error)) {
+	var all, struck []*member
+	for _, n := range nodes {
+		m, err := c.in(n, scenario.Up, scenario.Paused)
+		if err != nil {
+			done(fmt.Errorf("node %d: %w", n, err))
+			return
 		}
-		l.hear()
+		if all = append(all, m); m.node.state() == scenario.Up && (m.unsynced || m.tear) {
+			struck = append(struck, m)
+		}
 	}
-	err = c.network.Kill(context.Background(), node)
+	if len(struck) == 0 {
+		done(c.killAll(all))
+		return
+	}
+	c.later(func() func() {
+		took := make([]*fault.Struck, len(struck))
+		patience := scenario.StrikePatience
+		for i, m := range struck {
+			took[i] = m.strike(patience)
+			patience = 0
+		}
+		return func() {
+			for i, m := range struck {
+				m.struck(took[i])
+			}
+			done(c.killAll(all))
+		}
+	})
+}
+
+// strike stops a node's disk before it is killed, when something is held back. It yields what that takes; nil if the node does not answer.
+func (m *member) strike(patience time.Duration) *fault.Struck {
+	r := fault.Request{Strike: &fault.StrikeRequest{Tear: m.tear, Patience: patience}}
+	a, err := fault.Ask(string(m.node.home), r, time.Now().Add(patience+countTime))
+	if err != nil {
+		return nil
+	}
+	return a.Struck
+}
+
+func (c *Cluster) killAll(all []*member) error {
+	errs := make([]error, len(all))
+	var killing sync.WaitGroup
+	for i, m := range all {
+		killing.Go(func() { errs[i] = c.kill(m) })
+	}
+	killing.Wait()
+	return errors.Join(errs...)
+}
+
+// kill ends a node's process.
+func (c *Cluster) kill(m *member) error {
+	m.node.hear()
+	err := c.network.Kill(context.Background(), m.number)
 	if err != nil && !errors.Is(err, ErrNotRunning) {
-		return err
+		return fmt.Errorf("node %d: %w", m.number, err)
 	}
-	l.end(node)
+	m.node.end(m.number)
 	m.tear = false
 	if err != nil {
-		return errGone
+		return fmt.Errorf("node %d: %w", m.number, errGone)
 	}
 	return nil
 }
@@ -95,6 +133,9 @@ var (
 
 // struck counts what a crash takes.
 func (m *member) struck(s *fault.Struck) {
+	if s == nil {
+		return
+	}
 	if s.Unsynced > 0 {
 		m.lost++
 	}

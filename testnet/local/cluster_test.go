@@ -40,14 +40,25 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// crash is Crash, and waits for it.
+func crash(c *Cluster, nodes ...int) (why error) {
+	over := false
+	c.Crash(nodes, func(err error) { over, why = true, err })
+	for !over && why == nil {
+		why = c.Wait(context.Background(), pollEvery)
+	}
+	return why
+}
+
 func TestNodesOfAClusterEndAndComeBack(t *testing.T) {
 	c := newTestCluster(t, nil)
 	if l := c.Look(2); l.State != scenario.Up || l.Seq != 17 || l.Leader != 1 {
 		t.Errorf("%+v", l)
 	}
-	for _, end := range []func(int) error{c.Crash, c.Stop} {
+	crashOne := func(n int) error { return crash(c, n) }
+	for _, end := range []func(int) error{crashOne, c.Stop} {
 		must(t, end(2))
-		for what, do := range map[string]func(int) error{"crash": c.Crash, "stop": c.Stop, "pause": c.Pause, "resume": c.Resume} {
+		for what, do := range map[string]func(int) error{"crash": crashOne, "stop": c.Stop, "pause": c.Pause, "resume": c.Resume} {
 			if do(2) == nil {
 				t.Errorf("a node that is down: %s", what)
 			}
@@ -60,14 +71,19 @@ func TestNodesOfAClusterEndAndComeBack(t *testing.T) {
 			t.Error("a node that is up is started, or goes on")
 		}
 	}
+	must(t, c.Stop(1))
+	if crash(c, 2, 1) == nil || c.Look(2).State != scenario.Up {
+		t.Error("of two, one of which is down, the other is crashed")
+	}
+	must(t, c.Restart(1))
 	must(t, c.Pause(3))
 	if c.Pause(3) == nil || c.Restart(3) == nil || c.Look(3).State != scenario.Paused {
 		t.Error("a node that is paused is paused again, or started")
 	}
 	must(t, c.Resume(3))
 	must(t, c.Pause(3))
-	must(t, c.Crash(3))
-	if c.Crash(5) == nil || c.Clock(0, time.Hour) == nil || c.Link(1, 1, scenario.Link{}) == nil || c.Link(1, 9, scenario.Link{}) == nil {
+	must(t, crash(c, 3))
+	if crash(c, 5) == nil || c.Clock(0, time.Hour) == nil || c.Link(1, 1, scenario.Link{}) == nil || c.Link(1, 9, scenario.Link{}) == nil {
 		t.Error("a node that there is not")
 	}
 }
@@ -86,7 +102,7 @@ func TestANodeThatEndsByItselfIsDown(t *testing.T) {
 func TestANodeThatDoesNotStartAgainIsFound(t *testing.T) {
 	c := newTestCluster(t, nil)
 	must(t, os.WriteFile(filepath.Join(string(c.network.Home(1)), "dies"), nil, 0o600))
-	must(t, c.Crash(1))
+	must(t, crash(c, 1))
 	must(t, c.Restart(1))
 	v := (*scenario.Violation)(nil)
 	if err := c.Wait(t.Context(), time.Hour); !errors.As(err, &v) || v.Node != 1 || !strings.Contains(v.Text, "the disk is on fire") {
@@ -101,7 +117,7 @@ func TestANodeThatDoesNotStartAgainIsFound(t *testing.T) {
 // What is wrong with a node goes on when it is started again, and it begins with it.
 func TestWhatIsInForceOutlivesAProcess(t *testing.T) {
 	c := newTestCluster(t, nil)
-	must(t, c.Crash(1))
+	must(t, crash(c, 1))
 	must(t, c.Link(2, 1, scenario.Link{Cut: true})) // while it is down
 	must(t, c.Restart(1))
 	must(t, c.Link(3, 1, scenario.Link{Delay: time.Second}))
@@ -114,7 +130,7 @@ func TestWhatIsInForceOutlivesAProcess(t *testing.T) {
 	if c.Behave(1, []string{"sings"}, 1) == nil || c.Behave(1, []string{"silent"}, 0) == nil || c.Disk(1, scenario.DiskFault{Kind: "rust"}) == nil {
 		t.Error("what there is not is taken")
 	}
-	must(t, c.Crash(1))
+	must(t, crash(c, 1))
 	must(t, c.Restart(1))
 	text, err := os.ReadFile(filepath.Join(string(c.network.Home(1)), "faults.json"))
 	must(t, err)
@@ -145,15 +161,15 @@ func TestAPausedNodeIsToldWhenItGoesOn(t *testing.T) {
 func TestCountsAddUpOverLives(t *testing.T) {
 	l := newLife(Home(t.TempDir()), "")
 	l.begin()
-	l.heard = fault.Counts{Lies: 2, Failed: 1, Links: []fault.LinkCounts{{From: 2, Stopped: 3, Twice: 1}}}
+	l.heard = fault.Counts{Lies: map[string]uint64{"hide": 2}, Failed: 1, Links: []fault.LinkCounts{{From: 2, Stopped: 3, Twice: 1}}}
 	l.end(4)
 	l.end(4) // has ended
 	l.begin()
-	l.heard = fault.Counts{Lies: 5, Full: 1, Links: []fault.LinkCounts{{From: 2, Stopped: 4, Delayed: 1, Lost: 1, Reordered: 1}}}
+	l.heard = fault.Counts{Lies: map[string]uint64{"hide": 5}, Full: 1, Links: []fault.LinkCounts{{From: 2, Stopped: 4, Delayed: 1, Lost: 1, Reordered: 1}}}
 	all := make(map[string]uint64)
 	l.counts(all, 4)
 	for key, want := range map[string]uint64{
-		scenario.AtNode(scenario.CountLies, 4): 7, scenario.AtNode(scenario.CountFailed, 4): 1, scenario.AtNode(scenario.CountFull, 4): 1,
+		scenario.AtNode(scenario.CountLies("hide"), 4): 7, scenario.AtNode(scenario.CountFailed, 4): 1, scenario.AtNode(scenario.CountFull, 4): 1,
 		scenario.OnLink(scenario.CountStopped, 2, 4): 7, scenario.OnLink(scenario.CountDelayed, 2, 4): 1, scenario.OnLink(scenario.CountLost, 2, 4): 1,
 		scenario.OnLink(scenario.CountTwice, 2, 4): 1, scenario.OnLink(scenario.CountReordered, 2, 4): 1, scenario.AtNode(scenario.CountSlowed, 4): 0,
 	} {
@@ -220,7 +236,7 @@ func TestChecksAreOneAudit(t *testing.T) {
 	check(nil)
 	must(t, c.Behave(4, []string{"silent"}, 1))
 	check(nil)
-	must(t, c.Crash(1))
+	must(t, crash(c, 1))
 	check(nil)
 	must(t, c.Pause(2))
 	must(t, c.Pause(3))

@@ -76,7 +76,7 @@ func (p *pretence) Operate(o Order, _ time.Duration, done func(error)) {
 
 func (p *pretence) Now() time.Duration                 { return p.now }
 func (p *pretence) Close() error                       { return nil }
-func (p *pretence) Crash(int) error                    { return nil }
+func (p *pretence) Crash(_ []int, done func(error))    { done(nil) }
 func (p *pretence) Restart(int) error                  { return nil }
 func (p *pretence) Stop(int) error                     { return nil }
 func (p *pretence) Pause(int) error                    { return nil }

@@ -25,8 +25,10 @@ type Cluster interface {
 	// Wait lets that much time pass, or less if it has called back. The error is ctx's, or a *Violation that the cluster has seen meanwhile.
 	Wait(ctx context.Context, d time.Duration) error
 
-	// Processes. Crash ends a process at this instant, as kill -9 does; Stop has it end in order; Pause freezes it.
-	Crash(node int) error
+	// Processes. Crash ends some at one instant, as kill -9 does, or none of them. If it is to take what was not synced, that is when the first
+	// node of which this is said has such a thing, within StrikePatience. done is called once, at once or from within Wait. Stop has one end in
+	// order; Pause freezes it.
+	Crash(nodes []int, done func(error))
 	Restart(node int) error
 	Stop(node int) error
 	Pause(node int) error
@@ -66,6 +68,9 @@ type Cluster interface {
 	// Digest is over all that has happened: equal runs have equal ones. Empty where no run equals another.
 	Digest() string
 }
+
+// StrikePatience is how long a crash waits for something that is not synced.
+const StrikePatience = 500 * time.Millisecond
 
 // Shape is what a network is made as.
 type Shape struct {
@@ -210,17 +215,21 @@ var MetricNames = []string{
 // The keys of Happened. Messages are counted where they should have arrived.
 const (
 	CountStopped   = "stopped"   // by a cut
-	CountDelayed   = "delayed"   // by delay, jitter or bandwidth
+	CountDelayed   = "delayed"   // by delay
+	CountJittered  = "jittered"  // by jitter
+	CountHeldUp    = "held up"   // by bandwidth
 	CountLost      = "lost"      // by loss
 	CountTwice     = "twice"     // by duplicate
 	CountReordered = "reordered" // by reorder
-	CountLies      = "lies"      // words of a liar that were not its replica's own
 	CountSlowed    = "slowed"    // syncs
 	CountFailed    = "failed"    // syncs
 	CountFull      = "full"      // writes refused for want of room
 	CountUnsynced  = "unsynced"  // crashes that took something un-synced
 	CountTorn      = "torn"      // crashes that left a part of a write
 )
+
+// CountLies is the name of a count of words of a liar that were not its replica's own, by the act.
+func CountLies(act string) string { return "lies " + act }
 
 // OnLink is the key of a count for messages from one node to another.
 func OnLink(count string, from, to int) string { return key(count, from, '>', to) }

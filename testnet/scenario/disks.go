@@ -23,8 +23,6 @@ func (r *runner) disk(n int, f DiskFault) error {
 	switch f.Kind {
 	case Backup:
 		return nil // nothing is wrong with that
-	case LoseUnsynced, Tear:
-		one.ends, one.why = atCrash, "the node has not crashed since"
 	case Fill, FailSync:
 		one.ends, one.down, one.why = atRestart, true, "the node has not met it"
 	case Slow:
@@ -35,6 +33,21 @@ func (r *runner) disk(n int, f DiskFault) error {
 	}
 	r.begins(one)
 	return nil
+}
+
+// atCrashes has crashes of some nodes take something, from now on. It has come about when one of them has.
+func atCrashes(k DiskKind, counts string) func(*runner, given) (starlark.Value, error) {
+	return func(r *runner, a given) (starlark.Value, error) {
+		f := faultOf{ends: atNever, why: "no crash since has met anything that was not synced"}
+		err := r.each(a, "nodes", func(n int) error {
+			f.nodes, f.keys = append(f.nodes, n), append(f.keys, AtNode(counts, n))
+			return r.cluster.Disk(n, DiskFault{Kind: k})
+		}, nil)
+		if err == nil {
+			r.begins(f)
+		}
+		return nil, err
+	}
 }
 
 func (r *runner) oneDisk(a given, f DiskFault) error {
@@ -69,6 +82,9 @@ func (r *runner) jump(a given) (starlark.Value, error) {
 }
 
 func (r *runner) setClock(n int, offset time.Duration) error {
+	if offset != 0 && offset.Abs() < time.Millisecond {
+		return fmt.Errorf("by: %v, and clocks are read to the millisecond", offset)
+	}
 	if err := r.cluster.Clock(n, offset); err != nil {
 		return r.untested(fmt.Errorf("node %d: %w", n, err))
 	}

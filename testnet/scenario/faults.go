@@ -118,22 +118,12 @@ func (l *faultLog) explains(node int, run *Run) bool {
 	return slices.ContainsFunc(run.Faults, func(f Fault) bool { return f.Kind == "flip" && slices.Contains(f.Nodes, node) })
 }
 
-// crashed takes in that a node was crashed: what waits for the next crash has come about.
-func (l *faultLog) crashed(node int) {
-	for _, o := range l.open {
-		if o.ends == atCrash && o.node == node {
-			o.hits++
-		}
-	}
-}
-
 // What ends a fault.
 const (
 	atRestart = "restart"
 	atResume  = "resume"
 	atHeal    = "heal"
 	atHonest  = "honest"
-	atCrash   = "the end" // it waits for crashes, for good
 	atNever   = "never"
 	atFaster  = "faster"
 	atClock   = "clock"

@@ -17,7 +17,7 @@ func (r *runner) byzantine(a given) (starlark.Value, error) {
 	if err := r.cluster.Behave(n, r.acts[n], every); err != nil {
 		return nil, r.untested(fmt.Errorf("node %d: %w", n, err))
 	}
-	r.begins(faultOf{nodes: []int{n}, keys: []string{AtNode(CountLies, n)}, ends: atHonest, why: "it has not lied: it had nothing to say that this act is about"})
+	r.begins(faultOf{nodes: []int{n}, keys: []string{AtNode(CountLies(act), n)}, ends: atHonest, why: "it has not lied: it had nothing to say that this act is about"})
 	return nil, nil
 }
 

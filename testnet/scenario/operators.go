@@ -27,13 +27,14 @@ func (r *runner) orders(a given, o Order) error {
 	r.cluster.Operate(o, within, func(err error) {
 		if over, why = true, err; err == nil {
 			f.hits = 1
+		} else {
+			f.why = err.Error()
 		}
 	})
 	if r.dry {
 		return why
 	}
 	if !of(a, "wait", true) {
-		f.hits = 1 // what comes of it is for expect_mode to say
 		return nil
 	}
 	if _, err := r.awaits(within+time.Second, func() (bool, error) { return over, nil }); err != nil {

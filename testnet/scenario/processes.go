@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -8,15 +9,34 @@ import (
 )
 
 func (r *runner) crash(a given) (starlark.Value, error) {
-	return nil, r.each(a, "nodes", r.crashOne, func(n int) faultOf { return faultOf{nodes: []int{n}, ends: atRestart} })
+	var nodes []int
+	for _, n := range of[[]any](a, "nodes", nil) {
+		nodes = append(nodes, n.(int))
+	}
+	return nil, r.crashAll(nodes...)
 }
 
-func (r *runner) crashOne(n int) error {
-	if err := r.cluster.Crash(n); err != nil {
+// crashAll crashes nodes at one instant.
+func (r *runner) crashAll(nodes ...int) error {
+	over, why := false, error(nil)
+	r.cluster.Crash(nodes, func(err error) {
+		if over, why = true, err; err != nil {
+			return
+		}
+		for _, n := range nodes {
+			r.faults.downed[n] = true
+			r.begins(faultOf{nodes: []int{n}, ends: atRestart})
+		}
+	})
+	if _, err := r.awaits(2*StrikePatience, func() (bool, error) { return over, nil }); err != nil {
 		return err
 	}
-	r.faults.crashed(n)
-	r.faults.downed[n] = true
+	switch {
+	case why != nil:
+		return r.untested(why)
+	case !over:
+		return r.untested(errors.New("it has not come about"))
+	}
 	return nil
 }
 
@@ -102,13 +122,7 @@ func (r *runner) crashLoop(a given) (starlark.Value, error) {
 	if period < shortest {
 		return nil, errTooOften
 	}
-	return nil, r.again(period, times, func() error {
-		if err := r.crashOne(n); err != nil {
-			return r.untested(fmt.Errorf("node %d: %w", n, err))
-		}
-		r.begins(faultOf{nodes: []int{n}, ends: atRestart})
-		return nil
-	}, func() error {
+	return nil, r.again(period, times, func() error { return r.crashAll(n) }, func() error {
 		if err := r.restartOne(n); err != nil {
 			return r.untested(fmt.Errorf("node %d: %w", n, err))
 		}

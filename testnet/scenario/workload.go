@@ -24,7 +24,6 @@ type workload struct {
 	open         int           // calls under way
 	acknowledged int           // calls that were answered by the network as a whole: local gets are not among them
 	answered     time.Duration // when the newest of those began
-	newest       time.Duration // when the newest call began, answered or not
 }
 
 var kinds = [4]Kind{Put, CAS, Get, LocalGet}
@@ -114,7 +113,6 @@ func (w *workload) ask(c *client) {
 func (w *workload) submit(call Call, done func(Answer)) (place int) {
 	r := w.r
 	w.open++
-	w.newest = r.cluster.Now()
 	place = len(r.run.History)
 	r.run.History = append(r.run.History, Operation{Number: place + 1, Call: call, Answer: Answer{Call: r.cluster.Now(), Outcome: Unknown}})
 	r.cluster.Do(call, func(a Answer) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/crypto"
+	"github.com/quorate/quorate/store"
 	"github.com/quorate/quorate/testnet/scenario"
 )
 
@@ -23,14 +24,14 @@ type Cluster struct {
 	out    io.Writer
 	called bool // somebody was called back since Wait began
 	people map[int]*client
-	lies   map[int]int // words of liars that were replaced, by member
+	before map[string]uint64 // what has come about of faults that are over, by its key in Happened
 }
 
 var _ scenario.Cluster = (*Cluster)(nil)
 
 // NewCluster is one that has not begun. Its story is told to out, if there is one.
 func NewCluster(out io.Writer) *Cluster {
-	return &Cluster{out: out, people: make(map[int]*client), lies: make(map[int]int)}
+	return &Cluster{out: out, people: make(map[int]*client), before: make(map[string]uint64)}
 }
 
 // Start makes the network and has it run until the leader has seen its clock.
@@ -149,27 +150,75 @@ func (c *Cluster) down(n int) (*node, error) {
 	return nil, errUp
 }
 
-// Crash ends a node as kill -9 does, or as a power cut if its disk is to lose what was not synced.
-func (c *Cluster) Crash(n int) error {
-	node := c.node(n)
-	if !node.up() {
-		return errDown
+// Crash ends nodes as kill -9 does, or as a power cut those whose disks are to lose what was not synced.
+func (c *Cluster) Crash(ids []int, done func(error)) {
+	over := false
+	all := func() {
+		if !over {
+			over, c.called = true, true
+			done(c.crashAll(ids))
+		}
 	}
-	node.thaw()
-	node.end()
+	for _, id := range ids {
+		if n := c.node(id); n.up() && !n.paused && (n.loses || n.tears) {
+			n.writes = all
+			c.w.after(scenario.StrikePatience.Microseconds(), nil, crashes, uint64(id), func() {
+				n.writes = nil
+				all()
+			})
+			return
+		}
+	}
+	all()
+}
+
+func (c *Cluster) crashAll(ids []int) error {
+	for _, id := range ids {
+		if !c.node(id).up() {
+			return fmt.Errorf("node %d: %w", id, errDown)
+		}
+	}
+	for _, id := range ids {
+		c.crash(c.node(id))
+	}
+	return nil
+}
+
+func (c *Cluster) crash(n *node) {
+	n.thaw()
+	n.writes = nil
+	n.end()
+	var loss store.Loss
 	switch {
-	case node.tears:
-		node.disk.Crash(func(choices int) int { return c.w.ofCrashes.IntN(choices) })
-		node.tears = false
-	case node.loses:
-		node.disk.Crash(lose)
+	case n.tears:
+		loss = n.disk.Crash(c.tear)
+		n.tears = false
+	case n.loses:
+		loss = n.disk.Crash(lose)
 	default:
-		node.disk.Kill()
+		n.disk.Kill()
+	}
+	if loss.Lost+loss.Names > 0 {
+		c.before[scenario.AtNode(scenario.CountUnsynced, n.id)]++
+	}
+	if loss.Torn > 0 {
+		c.before[scenario.AtNode(scenario.CountTorn, n.id)]++
 	}
 	c.w.counts.Crashes++
-	c.w.tell(node, "crashes")
-	c.w.broken(node, node.auditMemory())
-	return nil
+	c.w.tell(n, "crashes: %d sectors lost, %d torn", loss.Lost, loss.Torn)
+	c.w.broken(n, n.auditMemory())
+}
+
+// tear is a power cut in the middle of every write that was not synced.
+func (c *Cluster) tear(choices int) int {
+	switch choices {
+	case 2: // names and sizes are kept, and what is new of a sector is its beginning
+		return 0
+	case 3:
+		return 2
+	default:
+		return c.w.ofCrashes.IntN(choices)
+	}
 }
 
 // Restart boots a node. One that refuses to start from a damaged disk says why, and stays down.
@@ -319,7 +368,7 @@ func (c *Cluster) Accused(n int) ([]int, error) {
 
 // Happened is how often faults have come about.
 func (c *Cluster) Happened() map[string]uint64 {
-	all := make(map[string]uint64)
+	all := maps.Clone(c.before)
 	for _, from := range c.w.nodes {
 		for _, to := range c.w.nodes {
 			if from.as == to.as {
@@ -330,11 +379,7 @@ func (c *Cluster) Happened() map[string]uint64 {
 			}
 		}
 		all[scenario.AtNode(scenario.CountSlowed, int(from.as))] += from.slowed
-		lies := c.lies[from.id]
-		if from.liar != nil {
-			lies += from.told()
-		}
-		all[scenario.AtNode(scenario.CountLies, int(from.as))] += uint64(lies)
+		from.tellLies(all)
 	}
 	return all
 }

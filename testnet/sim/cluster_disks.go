@@ -86,7 +86,7 @@ func (c *Cluster) flip(n *node, bits int) error {
 func (c *Cluster) Behave(id int, names []string, every int) error {
 	n := c.node(id)
 	if n.liar != nil {
-		c.lies[id] += n.told()
+		n.tellLies(c.before)
 		n.liar = nil
 	}
 	if len(names) == 0 {
@@ -113,10 +113,14 @@ func (c *Cluster) Behave(id int, names []string, every int) error {
 	return nil
 }
 
-// told is how often a liar has lied.
-func (n *node) told() (all int) {
-	for _, a := range adversary.Acts() {
-		all += n.liar.Done(a)
+// tellLies adds how often a liar has lied, by act.
+func (n *node) tellLies(into map[string]uint64) {
+	if n.liar == nil {
+		return
 	}
-	return all
+	for _, a := range adversary.Acts() {
+		if done := n.liar.Done(a); done > 0 {
+			into[scenario.AtNode(scenario.CountLies(a.String()), int(n.as))] += uint64(done)
+		}
+	}
 }

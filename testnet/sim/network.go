@@ -123,16 +123,19 @@ func (l *link) meets(what string) {
 
 // hinder is the delay of a message on a link that a script has made worse. Those that it does not want reordered stay in their order.
 func (nw *network) hinder(to *node, l *link, f *flight, delay int64) int64 {
-	longer := l.Delay.Microseconds()
+	longer := int64(0)
+	later := func(by int64, counts string) {
+		if longer += by; by > 0 {
+			l.meets(counts)
+		}
+	}
+	later(l.Delay.Microseconds(), scenario.CountDelayed)
 	if l.Jitter > 0 {
-		longer += nw.Int64N(l.Jitter.Microseconds() + 1)
+		later(nw.Int64N(l.Jitter.Microseconds()+1), scenario.CountJittered)
 	}
 	if l.Bandwidth > 0 {
 		l.free = max(l.free, nw.w.now) + f.size()*second/l.Bandwidth
-		longer += l.free - nw.w.now
-	}
-	if longer > 0 {
-		l.meets(scenario.CountDelayed)
+		later(l.free-nw.w.now, scenario.CountHeldUp)
 	}
 	switch {
 	case l.Reordered > 0 && nw.Float64() < l.Reordered:

@@ -45,6 +45,7 @@ type node struct {
 	tears    bool            // and the next one some of it
 	slowed   uint64          // syncs
 	synced   uint64          // times, in this life
+	writes   func()          // happens when it has written something that is not synced; nil: nothing does
 	paused   bool            // what happens to it waits
 	waits    []*event
 	refused  error // why it did not start
@@ -184,6 +185,10 @@ func (n *node) append(g *host.Group) {
 	}
 	n.writing = true
 	if n.meets(beforeSync) {
+		return
+	}
+	if n.writes != nil {
+		n.writes()
 		return
 	}
 	delay := n.w.ofDisks.about(n.diskTime) + n.slowBy
