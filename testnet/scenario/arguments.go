@@ -231,6 +231,20 @@ func readText(v starlark.Value, _ int) (any, error) {
 	return s, nil
 }
 
+// sized is text of so many bytes.
+func sized(least, most int) func(starlark.Value, int) (any, error) {
+	return func(v starlark.Value, nodes int) (any, error) {
+		s, err := readText(v, nodes)
+		if err != nil {
+			return nil, err
+		}
+		if n := len(s.(string)); n < least || n > most {
+			return nil, fmt.Errorf("it has %d bytes, want %d to %d", n, least, most)
+		}
+		return s, nil
+	}
+}
+
 // oneOf is one of some words.
 func oneOf(words ...string) kind {
 	return kind{strings.Join(quoted(words), " or "), func(v starlark.Value, _ int) (any, error) {
@@ -298,6 +312,9 @@ func readBool(v starlark.Value, _ int) (any, error) {
 	return bool(b), nil
 }
 
+// maxSize is how many bytes a value may have.
+const maxSize = 60_000
+
 // The kinds of arguments.
 var (
 	aNode      = kind{"node", readNode}
@@ -305,7 +322,8 @@ var (
 	aDuration  = kind{"duration", readDuration}
 	anOffset   = kind{"duration, perhaps negative", readOffset}
 	aShare     = kind{"share", readShare}
-	aText      = kind{"text", readText}
+	aKey       = kind{"text of 1 to 1024 bytes", sized(1, 1024)}
+	aValue     = kind{"text of at most 60000 bytes", sized(0, maxSize)}
 	aMode      = oneOf("byzantine", "crash")
 	anAct      = oneOf(Acts...)
 	aFunction  = kind{"function", readFunction}

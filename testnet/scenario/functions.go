@@ -35,14 +35,14 @@ var functions = []function{
 		{name: "get", kind: aNumber, initial: "3"},
 		{name: "local_get", kind: aNumber, initial: "0"},
 		{name: "keys", kind: kind{"number from 1 to 1000", integer(1, 1000)}, initial: "5"},
-		{name: "size", kind: kind{"number from 1 to 60000", integer(1, 60000)}, initial: "16"},
+		{name: "size", kind: kind{"number from 1 to 60000", integer(1, maxSize)}, initial: "16"},
 	}},
 	{name: "stop_workload", does: (*runner).stopWorkload},
 	{name: "put", expects: true, does: (*runner).put, takes: []parameter{
-		{name: "key", kind: aText, need: true}, {name: "value", kind: aText, need: true}, {name: "within", kind: aDuration, initial: `"10s"`},
+		{name: "key", kind: aKey, need: true}, {name: "value", kind: aValue, need: true}, {name: "within", kind: aDuration, initial: `"10s"`},
 	}},
 	{name: "get", expects: true, does: (*runner).get, takes: []parameter{
-		{name: "key", kind: aText, need: true}, {name: "within", kind: aDuration, initial: `"10s"`},
+		{name: "key", kind: aKey, need: true}, {name: "within", kind: aDuration, initial: `"10s"`},
 	}},
 
 	// Time.

@@ -32,14 +32,18 @@ func observed(tell func(Look) starlark.Value) func(*runner, given) (starlark.Val
 		if n := of(a, "node", 0); n > 0 {
 			return tell(r.cluster.Look(n)), nil
 		}
-		var furthest Look
-		for _, l := range r.look() {
-			if l.State == Up && (furthest.State == "" || furthest.before(l)) {
-				furthest = l
-			}
-		}
-		return tell(furthest), nil
+		return tell(r.furthest()), nil
 	}
+}
+
+// furthest is how the node is that is furthest of those that are up; empty if none is.
+func (r *runner) furthest() (furthest Look) {
+	for _, l := range r.look() {
+		if l.State == Up && (furthest.State == "" || furthest.before(l)) {
+			furthest = l
+		}
+	}
+	return furthest
 }
 
 func (l Look) before(o Look) bool {

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -8,6 +9,9 @@ import (
 )
 
 func (r *runner) switchMode(a given) (starlark.Value, error) {
+	if mode := of(a, "mode", ""); !r.dry && r.furthest().Mode == mode {
+		return nil, r.untested(fmt.Errorf("the mode is %s already", mode))
+	}
 	return nil, r.orders(a, Order{Mode: of(a, "mode", "")})
 }
 
@@ -21,7 +25,7 @@ func (r *runner) recover(a given) (starlark.Value, error) {
 
 // orders has operators ask for something. The script waits until it has come about, which is an expectation, or goes on at once.
 func (r *runner) orders(a given, o Order) error {
-	within, begun := of(a, "within", 20*time.Second), r.cluster.Now()
+	within, begun, epoch := of(a, "within", 20*time.Second), r.cluster.Now(), r.furthest().Epoch
 	over, why := false, error(nil)
 	f := r.begins(faultOf{ends: atNever, why: "it was not done by the end of the script"})
 	r.cluster.Operate(o, within, func(err error) {
@@ -39,6 +43,15 @@ func (r *runner) orders(a given, o Order) error {
 	}
 	if _, err := r.awaits(within+time.Second, func() (bool, error) { return over, nil }); err != nil {
 		return err
+	}
+	if over && why == nil {
+		changed, err := r.awaits(time.Second, func() (bool, error) { return r.furthest().Epoch > epoch, nil })
+		if err != nil {
+			return err
+		}
+		if !changed {
+			return r.untested(errors.New("it is so already"))
+		}
 	}
 	r.faults.close(f, r.cluster.Now(), nil, r.run)
 	switch {

@@ -135,6 +135,8 @@ func TestVerdicts(t *testing.T) {
 			func(s *staged) { s.comes = OnLink(CountDelayed, 1, 2) }, NotTested, `t.star:2: jitter("0s") did not come about: no message was jittered`},
 		{"one act where another is done", "byzantine(2, 'mutate')\nbyzantine(2, 'hide')\nsleep('1s')\ncheck_agreement()",
 			func(s *staged) { s.comes = AtNode(CountLies("mutate"), 2) }, NotTested, `t.star:2: byzantine(2, "hide") did not come about`},
+		{"the mode that there is", "switch_mode('byzantine')\ncheck_agreement()", nil, NotTested, `t.star:1: switch_mode("byzantine"): the mode is byzantine already`},
+		{"parameters that there are", "set_params({'window': 64})\ncheck_agreement()", nil, NotTested, `t.star:1: set_params({"window": 64}): it is so already`},
 		{"an order that is refused while the script goes on", "switch_mode('crash', wait=False)\nsleep('1s')\ncheck_agreement()",
 			func(s *staged) { s.operated = errors.New("refused") }, NotTested, `t.star:1: switch_mode("crash", wait=False) did not come about: refused`},
 		{"a liar that has not lied", "byzantine(2, 'hide')\nsleep('1s')\ncheck_agreement()", nil, NotTested,

@@ -138,6 +138,11 @@ func (n *node) submit(t *transaction) {
 		return
 	}
 	if err := n.host.Checker().Requests([]*message.Request{t.request})[0]; err != nil {
+		if t.told != nil { // a script may have made the network refuse what large clients ask for
+			t.answered = true
+			t.told(&host.Answer{ID: t.id(), Refusal: err})
+			return
+		}
 		w.broken(n, breaks("messages", "transaction %s is refused at the door: %v", t.id().Short(), err))
 		return
 	}

@@ -283,8 +283,11 @@ func (n *node) thaw() {
 // Twin boots a second host with a member's key and a copy of its disk.
 func (c *Cluster) Twin(n int) error {
 	w, member := c.w, c.node(n)
-	if w.twinOf(member.as) != nil {
+	switch {
+	case w.twinOf(member.as) != nil:
 		return errors.New("it has a twin already")
+	case member.replaced:
+		return errors.New("it has no log of its own that its twin could speak from: start it first")
 	}
 	w.addTwin(member.as, newChance(w.seed, ofTwins))
 	twin := w.twinOf(member.as)

@@ -38,6 +38,7 @@ type order struct {
 	recovery *message.Recovery
 	asked    int64 // when, of late
 	why      error // nobody can be asked
+	same     bool  // what is wanted is so already
 }
 
 // look sees whether what was asked for has come about.
@@ -69,6 +70,10 @@ func (o *order) look() {
 		o.asked = w.now
 		if o.why = o.ask(); o.of == nil && o.why != nil {
 			o.asked -= askEvery
+		}
+		if o.same {
+			o.ends(nil)
+			return
 		}
 	}
 	w.after(operateEvery, nil, clientActs, 1, o.look)
@@ -104,7 +109,7 @@ func (o *order) ask() error {
 		return o.askToRecover(up)
 	}
 	if o.of == nil {
-		if err := o.sign(up); err != nil {
+		if err := o.sign(up); err != nil || o.same {
 			return err
 		}
 	}
@@ -138,6 +143,10 @@ func (o *order) sign(up []*node) error {
 		if err := next.Parameters.Set(fmt.Sprintf("%s=%d", name, o.Parameters[name])); err != nil {
 			return err
 		}
+	}
+	if message.ConfigurationDigest(&next) == message.ConfigurationDigest(&r.Epoch().Configuration) {
+		o.same = true
+		return nil
 	}
 	c := &message.Change{Chain: r.Epoch().Chain, Of: r.Epoch().ID, Next: next, Last: r.Head().Seq + 1<<16}
 	c.Approve(o.w.scheme, o.w.operator)
