@@ -16,17 +16,20 @@ func (s *Script) Check(fits func(Shape) error) error {
 	return r.play()
 }
 
-// pretence is a network that is only said to be there. Whatever is asked for is done, and whatever is looked at has moved on since,
-// so that a script which waits for a change sees one.
+// pretence is a network that is only said to be there. Whatever is asked for is done, and whatever is looked at moves on with time, so
+// that a script which waits for a change sees one.
 type pretence struct {
-	fits   func(Shape) error
-	shape  Shape
-	now    time.Duration
-	looked uint64
+	fits  func(Shape) error
+	shape Shape
+	now   time.Duration
+	held  map[string]string
 }
 
+// moved is how far everything has come.
+func (p *pretence) moved() int { return 1 + int(p.now/SampleEvery) }
+
 func (p *pretence) Start(_ context.Context, s Shape) error {
-	p.shape = s
+	p.shape, p.held = s, make(map[string]string)
 	return p.fits(s)
 }
 
@@ -36,23 +39,31 @@ func (p *pretence) Wait(_ context.Context, d time.Duration) error {
 }
 
 func (p *pretence) Look(n int) Look {
-	p.looked++
-	return Look{
-		State: Up, Role: "follower", Leader: 1 + int(p.looked)%p.shape.Nodes, View: p.looked, Epoch: p.looked, Mode: p.shape.Mode, Seq: p.looked,
+	moved := p.moved()
+	l := Look{
+		State: Up, Role: "follower", Leader: 1 + moved%p.shape.Nodes, View: uint64(moved), Epoch: uint64(moved), Mode: p.shape.Mode, Seq: uint64(moved),
 	}
+	if l.Leader == n {
+		l.Role = "leader"
+	}
+	return l
 }
 
 func (p *pretence) Metrics(int) (map[string]float64, error) {
-	p.looked++
 	all := make(map[string]float64)
 	for _, name := range MetricNames {
-		all[name] = float64(p.looked)
+		all[name] = float64(p.moved())
 	}
 	return all, nil
 }
 
-func (p *pretence) Do(_ Call, done func(Answer)) {
-	done(Answer{Call: p.now, Return: p.now, Outcome: Done})
+func (p *pretence) Do(c Call, done func(Answer)) {
+	if c.Kind == Put {
+		p.held[c.Key] = c.Value
+	}
+	a := Answer{Call: p.now, Return: p.now, Outcome: Done}
+	a.Value, a.Held = p.held[c.Key]
+	done(a)
 }
 
 // Operate says what is wrong with an order.

@@ -206,7 +206,20 @@ func (r *runner) predeclared() starlark.StringDict {
 			return r.call(t, f, positional, named)
 		})
 	}
+	all["range"] = starlark.NewBuiltin("range", boundedRange)
 	return all
+}
+
+// maxRange is how many numbers a range may have: what goes through one is done in a single step, which cannot be interrupted.
+const maxRange = 1_000_000
+
+// boundedRange is Starlark's own, but for that.
+func boundedRange(t *starlark.Thread, _ *starlark.Builtin, positional starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
+	v, err := starlark.Call(t, starlark.Universe["range"], positional, named)
+	if err == nil && starlark.Len(v) > maxRange {
+		return nil, fmt.Errorf("range: %d numbers, at most %d", starlark.Len(v), maxRange)
+	}
+	return v, err
 }
 
 // call has the script's call happen.
@@ -230,6 +243,9 @@ func (r *runner) call(t *starlark.Thread, f *function, positional starlark.Tuple
 	outer := r.here
 	r.here = here{line: int(place.Line), what: written(f, positional, named)}
 	defer func() { r.here = outer }()
+	if f.sees && !f.before {
+		r.saw = r.cluster.Now()
+	}
 	if r.progress != nil && !f.before && !f.sees {
 		r.progress(r.cluster.Now(), r.here.line, r.here.what)
 	}

@@ -80,6 +80,10 @@ func TestMistakesOfAnAuthorAreToldInOneLine(t *testing.T) {
 			"def f():\n    pass\nfor i in range(2000):\n    at(\"9s\", f)\ncheck_agreement()\n",
 			"mine.star:4:5: at: more than 1000 things wait to happen: have fewer, or use every",
 		}, {
+			"a range without an end",
+			"check_agreement()\nx = max(range(1 << 62))\n",
+			"mine.star:2:9: range: 4611686018427387904 numbers, at most 1000000",
+		}, {
 			"a loop without an end that sleeps",
 			"workload()\nexpect_progress()\nwhile True:\n    sleep(\"1s\")\n",
 			"mine.star:4:5: sleep: the script goes on for more than 1h0m0s",
@@ -180,5 +184,35 @@ func TestMistakesOfAnAuthorAreToldInOneLine(t *testing.T) {
 				t.Error("that is more than one line")
 			}
 		})
+	}
+}
+
+// What only a network can decide is no mistake.
+func TestGoodScriptsAreFoundGood(t *testing.T) {
+	for _, text := range []string{
+		"workload()\nwhile committed() < 50:\n    sleep('100ms')\nexpect_progress()",
+		"fail_sync(2)\nwhile state(2) == 'up':\n    sleep('100ms')\nrestart(2)\ncheck_agreement()",
+		"byzantine(2, 'equivocate')\nwhile not accused(2):\n    sleep('100ms')\ncheck_agreement()",
+		"crash([n for n in nodes() if role(n) == 'leader'][0])\ncheck_agreement()",
+		"put('a', ' x ')\nif get('a').strip() != 'x':\n    fail('lost')",
+		"def slow():\n    sleep('3s')\nat('1s', slow)\nat('2s', lambda: crash(2))\nsleep('9s')\ncheck_agreement()",
+		"def again():\n    if now() < 5000:\n        at('%dms' % (now() + 1000), again)\nagain()\nsleep('9s')\ncheck_agreement()",
+		"every('1ms', lambda: None)\nsleep('59m')\ncheck_agreement()",
+	} {
+		s, err := Parse("mine.star", []byte(text))
+		if err == nil {
+			err = s.Check(known)
+		}
+		if err != nil {
+			t.Errorf("%s\n%v", text, err)
+		}
+	}
+	text := "workload()\nexpect_no_progress('5s')\nat('1s', heal)"
+	s, err := Parse("mine.star", []byte(text))
+	if err == nil {
+		err = s.Check(known)
+	}
+	if err == nil || err.Error() != "mine.star:3:1: at: 1s is over: it is 5s" {
+		t.Errorf("%s\n%v", text, err)
 	}
 }

@@ -56,7 +56,10 @@ func (r *runner) state(a given) (starlark.Value, error) {
 
 // committed is how many calls of clients were acknowledged so far.
 func (r *runner) committed(given) (starlark.Value, error) {
-	if r.traffic == nil {
+	switch {
+	case r.dry:
+		return starlark.MakeInt64(int64(r.cluster.Now() / SampleEvery)), nil
+	case r.traffic == nil:
 		return starlark.MakeInt(0), nil
 	}
 	return starlark.MakeInt(r.traffic.acknowledged), nil

@@ -48,7 +48,7 @@ func (m *mistake) Unwrap() error { return m.cause }
 // Parse reads a script and looks for what is wrong with it without running it. The error names line and column.
 func Parse(name string, source []byte) (*Script, error) {
 	name = filepath.Base(name)
-	file, program, err := starlark.SourceProgramOptions(dialect, name, source, func(name string) bool { return functionOf(name) != nil })
+	file, program, err := starlark.SourceProgramOptions(dialect, name, source, func(name string) bool { return functionOf(name) != nil || name == "range" })
 	if err != nil {
 		return nil, placed(err)
 	}
