@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // maxLine bounds a request, in bytes.
@@ -50,11 +51,18 @@ func (s *Server) Close() error {
 	return err
 }
 
+// acceptPause is how long the server waits when it cannot take a call.
+const acceptPause = 20 * time.Millisecond
+
 func (s *Server) accept() {
 	for {
 		c, err := s.listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // there are no descriptors left, perhaps: a faulty node must go on taking requests
+			time.Sleep(acceptPause)
+			continue
 		}
 		s.mu.Lock()
 		if s.shut {
