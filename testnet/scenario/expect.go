@@ -64,7 +64,7 @@ func (r *runner) expectViewChanges(a given) (starlark.Value, error) {
 		return nil, errors.New("wants at_most or at_least")
 	}
 	r.look()
-	n := int64(r.changes)
+	n := int64(r.run.Counts().ViewChanges)
 	holds := n >= of(a, "at_least", int64(0)) && n <= of(a, "at_most", n)
 	return nil, r.decide(r.cluster.Now(), holds, fmt.Sprintf("there were %d", n))
 }

@@ -70,12 +70,7 @@ type runner struct {
 	clocks   []time.Duration
 	acts     [][]string // by node: in which ways it lies now
 	lying    []int      // members that were made to lie, or were given a twin
-	newest   position
-	changes  int // views that somebody was the first to be in, but the first of each epoch
 }
-
-// position is a view of an epoch.
-type position struct{ epoch, view uint64 }
 
 // errOver ends a script whose verdict is known.
 var errOver = errors.New("the run is over")
@@ -244,7 +239,7 @@ func (r *runner) fallen() error {
 	return nil
 }
 
-// look takes in how all nodes are.
+// look takes in how all nodes are: every SampleEvery, and whenever one is in another epoch or view.
 func (r *runner) look() []Look {
 	s := Sample{At: r.cluster.Now()}
 	for n := 1; n <= r.shape.Nodes; n++ {
@@ -253,21 +248,21 @@ func (r *runner) look() []Look {
 		if l.State == Down {
 			r.faults.sawDown(n)
 		}
-		if p := (position{l.Epoch, l.View}); l.State == Up && !slices.Contains(r.lying, n) {
-			switch {
-			case p.epoch > r.newest.epoch:
-				r.changes += int(p.view)
-				r.newest = p
-			case p.epoch == r.newest.epoch && p.view > r.newest.view:
-				r.changes += int(p.view - r.newest.view)
-				r.newest = p
-			}
-		}
 	}
-	if n := len(r.run.Samples); n == 0 || s.At >= r.run.Samples[n-1].At+SampleEvery {
+	if n := len(r.run.Samples); n == 0 || s.At >= r.run.Samples[n-1].At+SampleEvery || s.newer(&r.run.Samples[n-1]) {
 		r.run.Samples = append(r.run.Samples, s)
 	}
 	return s.Nodes
+}
+
+// newer says whether a node is in another epoch or view than before.
+func (s *Sample) newer(before *Sample) bool {
+	for i, l := range s.Nodes {
+		if b := before.Nodes[i]; l.Epoch != b.Epoch || l.View != b.View {
+			return true
+		}
+	}
+	return false
 }
 
 // answerTime is how long a run waits at its end for calls that have no answer yet.
