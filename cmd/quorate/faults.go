@@ -23,7 +23,8 @@ import (
 )
 
 func (a *app) faultsCommand() *cobra.Command {
-	return group("faults", "Fault scripts: one file, run on the simulator or on processes", a.faultsRunCommand(), a.faultsCheckCommand(), a.faultsListCommand())
+	return group("faults", "Fault scripts: one file, run on the simulator or on processes", a.faultsRunCommand(), a.faultsCheckCommand(), a.faultsListCommand(),
+		a.faultsJudgeCommand())
 }
 
 // faultsRun is how a script is to be run.
@@ -86,6 +87,32 @@ func (a *app) faultsCheckCommand() *cobra.Command {
 				a.say("%s: no mistake was found", path)
 			}
 			return nil
+		})
+}
+
+func (a *app) faultsJudgeCommand() *cobra.Command {
+	return a.command("judge HISTORY", "Judge the history of a run once more: whether one order explains all answers",
+		"  quorate faults judge report/history.jsonl", cobra.ExactArgs(1),
+		func(_ context.Context, args []string) error {
+			f, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			history, err := scenario.ReadHistory(f)
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			v := scenario.LocalReads(history)
+			if v == nil {
+				if v, _, err = scenario.Linearizable(history); err != nil {
+					return err
+				}
+			}
+			if v != nil {
+				return &failure{exitViolation, v}
+			}
+			return a.writeFields([]field{{"calls", len(history)}, {"linearizable", true}})
 		})
 }
 
