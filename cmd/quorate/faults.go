@@ -160,7 +160,7 @@ func checkedScript(path string) (*scenario.Script, error) {
 		all := scenario.Library()
 		i := slices.IndexFunc(all, func(s scenario.Story) bool { return s.Name == strings.TrimSuffix(filepath.Base(path), ".star") })
 		if i < 0 || path != filepath.Base(path) {
-			return nil, fail(exitUsage, "%s: there is no such file, and no script of that name (see quorate faults list)", path)
+			return nil, fail(exitUsage, "%s: there is no such file, and no script of that name%s", path, meant(path, all))
 		}
 		path, source, err = all[i].Name+".star", all[i].Source, nil
 	}
@@ -175,6 +175,18 @@ func checkedScript(path string) (*scenario.Script, error) {
 		return nil, &failure{exitUsage, err}
 	}
 	return s, nil
+}
+
+// meant is which script of the library somebody may have meant.
+func meant(path string, all []scenario.Story) string {
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Name)
+	}
+	if s := scenario.Suggest(strings.TrimSuffix(filepath.Base(path), ".star"), names); strings.HasPrefix(s, "did") {
+		return ": " + s
+	}
+	return " (see quorate faults list)"
 }
 
 // shapeIsGood says what is wrong with the network that a script wants.

@@ -171,6 +171,9 @@ func readOffset(v starlark.Value, _ int) (any, error) {
 }
 
 func readNode(v starlark.Value, nodes int) (any, error) {
+	if f, ok := v.(starlark.Callable); ok {
+		return nil, fmt.Errorf("%s is a function, want a node: call it, %s()", f.Name(), f.Name())
+	}
 	i, ok := v.(starlark.Int)
 	n, fits := i.Int64()
 	_, list := v.(starlark.Iterable)

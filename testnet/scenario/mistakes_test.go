@@ -60,6 +60,10 @@ func TestMistakesOfAnAuthorAreToldInOneLine(t *testing.T) {
 			"workload()\ncrash([1, 2])\nexpect_progress()\n",
 			"mine.star:2:1: crash: [1, 2] is a list, want nodes one by one: put * before it",
 		}, {
+			"a function for a node",
+			"workload()\ncrash(leader)\nexpect_progress()\n",
+			"mine.star:2:1: crash: leader is a function, want a node: call it, leader()",
+		}, {
 			"a negative duration",
 			"workload()\nsleep(\"-1s\")\nexpect_progress()\n",
 			`mine.star:2:1: sleep: duration: "-1s" is negative`,
