@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -129,13 +130,12 @@ func (r *runner) expectMode(a given) (starlark.Value, error) {
 	return nil, r.decide(begun, holds, why)
 }
 
-// expectCaughtUp waits until a node has executed what any had executed when it was asked for.
+// expectCaughtUp waits until a node has executed what any had executed when it was asked for, those too that are down now. Only the newest epoch
+// counts: a forced hand-over gives up what came after it.
 func (r *runner) expectCaughtUp(a given) (starlark.Value, error) {
 	n, within, begun := of(a, "node", 0), of(a, "within", 20*time.Second), r.cluster.Now()
-	furthest := uint64(0)
-	for _, l := range r.look() {
-		furthest = max(furthest, l.Seq)
-	}
+	r.look()
+	furthest := slices.MaxFunc(r.lastUp, func(a, b Look) int { return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Seq, b.Seq)) }).Seq
 	var l Look
 	holds, err := r.awaits(within, func() (bool, error) {
 		l = r.cluster.Look(n)

@@ -62,6 +62,7 @@ type runner struct {
 	shape    Shape
 	here     here
 	schedule schedule
+	lastUp   []Look   // by node: how it was when it was last seen up
 	missed   []*timer // that the script wanted to happen, and has ended before
 	traffic  *workload
 	clients  int // that have ever asked for anything
@@ -171,6 +172,7 @@ func (r *runner) makeCluster(a given) (starlark.Value, error) {
 	r.shape = shape
 	r.run.Nodes = shape.Nodes
 	r.clocks = make([]time.Duration, shape.Nodes+1)
+	r.lastUp = make([]Look, shape.Nodes+1)
 	r.acts = make([][]string, shape.Nodes+1)
 	r.faults.downed = make(map[int]bool)
 	r.links.cluster = r.cluster
@@ -245,7 +247,10 @@ func (r *runner) look() []Look {
 	for n := 1; n <= r.shape.Nodes; n++ {
 		l := r.cluster.Look(n)
 		s.Nodes = append(s.Nodes, l)
-		if l.State == Down {
+		switch l.State {
+		case Up:
+			r.lastUp[n] = l
+		case Down:
 			r.faults.sawDown(n)
 		}
 	}

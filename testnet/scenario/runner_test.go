@@ -21,6 +21,7 @@ type staged struct {
 	operated error
 	paused   bool // all of it
 	executed uint64
+	behind   int    // the node that has executed nothing
 	unsynced int    // the node whose crash takes something that was not synced
 	comes    string // what comes about whenever time passes
 	waiting  []func()
@@ -61,7 +62,11 @@ func (s *staged) Look(n int) Look {
 	if s.paused {
 		return Look{State: Paused}
 	}
-	return Look{State: Up, Role: "follower", Leader: 1, Mode: s.shape.Mode, Seq: s.executed}
+	l := Look{State: Up, Role: "follower", Leader: 1, Mode: s.shape.Mode, Seq: s.executed}
+	if n == s.behind {
+		l.Seq = 0
+	}
+	return l
 }
 
 func (s *staged) Do(c Call, done func(Answer)) {
@@ -160,6 +165,8 @@ func TestVerdicts(t *testing.T) {
 			`t.star:1: expect_mode("byzantine", within="1s"): no node that is up could be asked`},
 		{"a node that stands where all stand, which is nowhere", "expect_caught_up(2, within='1s')", func(s *staged) { s.paused = true }, Violated,
 			`t.star:1: expect_caught_up(2, within="1s"): it is paused`},
+		{"a node that is behind those that are down", "crash(1, 3, 4)\nexpect_caught_up(2, within='1s')", func(s *staged) { s.behind = 2 }, Violated,
+			`t.star:2: expect_caught_up(2, within="1s"): after 1s it stands at slot 0, and another stood at 1 before`},
 		{"a network in which nothing was executed", "check_agreement()", func(s *staged) { s.executed = 0 }, NotTested, "nothing was ever executed"},
 		{"a condition that never holds", "until(lambda: False, within='1s')", nil, Violated, `t.star:1: until(lambda, within="1s"): not within 1s`},
 		{"operators are refused", "switch_mode('crash')\ncheck_agreement()", func(s *staged) { s.operated = errors.New("refused") }, Violated,
