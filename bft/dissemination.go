@@ -2,6 +2,7 @@ package bft
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/bft/message"
@@ -16,15 +17,22 @@ const (
 	// remindTicks is how long a request may wait before the leader is told of it again: twice before anybody suspects a leader that
 	// merely has not heard of it.
 	remindTicks = 20
-	// standstillTicks is from when on everybody is told, in place of the leader: with nothing delivered for so long it may be gone,
-	// and only who knows of something that is due suspects it.
+	// maxRemindTicks is how long the pauses get between telling of one request again, each twice as long as the one before: over links
+	// that bear less than what waits, what is said again is in the way of all else, and the more so the longer nothing moves.
+	maxRemindTicks = 1280
+	// remindRound is how often the leader is told again of anything, where things move, and maxRemindRound where nothing does.
+	remindRound    = 10
+	maxRemindRound = 160
+	// standstillTicks is from when on everybody is told of some of it, beside the leader: with nothing delivered for so long it may be
+	// gone, and only who knows of something that is due suspects it. standstillBytes is how much at a time.
 	standstillTicks = 30
-	// forsakenTicks is how often the leader is told of requests that came in elsewhere and have waited as long: who took them in
-	// may have crashed since, and be the leader itself, or lie and tell this replica alone. With remindTicks it is less than the
+	standstillBytes = 16 << 10
+	// forsakenRounds is with every how many rounds the leader is told of requests that came in elsewhere and have waited: who took them
+	// in may have crashed since, and be the leader itself, or lie and tell this replica alone. With remindTicks it is less than the
 	// second after which a node where requests wait for nothing takes no more. forsakenBytes is how much at a time: with a leader
 	// that has merely fallen behind, all of it is known to it.
-	forsakenTicks = 20
-	forsakenBytes = 16 << 10
+	forsakenRounds = 2
+	forsakenBytes  = 16 << 10
 )
 
 var (
@@ -136,17 +144,40 @@ func (r *Replica) flushBundle() {
 	r.bundle = bundle{}
 }
 
-// remindLeader tells the leader, or everybody, again of requests that came in here and are still in no proposal, and more slowly of those that
-// came in elsewhere. The leader itself only lets go of those that are gone.
+// remindLeader tells the leader again of requests that came in here and are still in no proposal, and more slowly of those that came in elsewhere. The
+// leader itself only lets go of those that are gone.
 func (r *Replica) remindLeader() {
-	if r.ticks%10 == 0 && len(r.pool.mine) > 0 {
-		whom := []epoch.ReplicaID{r.order.Leader()}
-		if r.ticks-r.catchup.lastMoved >= standstillTicks {
-			whom = r.peers
+	still := r.ticks - r.catchup.lastMoved // for so long nothing has moved that waits
+	if still > remindRound {
+		waited, _ := r.pool.patience(r.ticks)
+		still = min(still, waited)
+	}
+	if r.ticks-r.remindedAt < min(max(still/2, remindRound), maxRemindRound) {
+		return
+	}
+	r.remindedAt = r.ticks
+	r.reminded++
+	late := r.pool.overdue(r.ticks, maxRemindTicks, bundleBytes)
+	r.tellLeader(late)
+	if r.ticks-r.catchup.lastMoved >= standstillTicks {
+		r.tell(r.backups(), firstOf(late, standstillBytes))
+	}
+	if r.reminded%forsakenRounds == 0 && r.pool.waiting > 0 && r.order.Leader() != r.self {
+		r.tellLeader(r.pool.forsaken(r.ticks, forsakenBytes))
+	}
+}
+
+// backups are all other members but the leader.
+func (r *Replica) backups() []epoch.ReplicaID {
+	return slices.DeleteFunc(slices.Clone(r.peers), func(id epoch.ReplicaID) bool { return id == r.order.Leader() })
+}
+
+// firstOf are as many requests as fit into bytes, but one whatever its size.
+func firstOf(requests []*message.Request, bytes int) []*message.Request {
+	for i, q := range requests {
+		if bytes -= q.Size(); bytes < 0 && i > 0 {
+			return requests[:i]
 		}
-		r.tell(whom, r.pool.overdue(r.ticks, remindTicks, bundleBytes))
 	}
-	if r.ticks%forsakenTicks == 0 && r.pool.waiting > 0 && r.order.Leader() != r.self {
-		r.tellLeader(r.pool.forsaken(r.ticks, remindTicks, forsakenBytes))
-	}
+	return requests
 }

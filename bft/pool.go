@@ -75,6 +75,7 @@ type pooled struct {
 	arrival  uint64 // its number among all that came
 	came     uint64 // tick at which it did
 	told     uint64 // the same, or at which the leader was last told of it by this replica
+	pause    uint64 // ticks from then on until it is told again
 	proposed bool
 	gone     bool
 	mine     bool // a client has handed it in here: it is in pool.mine
@@ -136,7 +137,7 @@ func (p *pool) add(q *message.Request, entry epoch.ReplicaID, now uint64) (bool,
 	}
 	shelf.usage, p.senders[who] = all, one
 	p.arrivals++
-	e := &pooled{request: q, entry: entry, arrival: p.arrivals, came: now, told: now}
+	e := &pooled{request: q, entry: entry, arrival: p.arrivals, came: now, told: now, pause: remindTicks}
 	shelf.fifo = append(shelf.fifo, e)
 	p.slots[place] = append(p.slots[place], e)
 	p.bodies[q.Body()] = q
@@ -233,6 +234,7 @@ const passedTicks = 100
 // tell notes that the leader is told of a request.
 func (e *pooled) tell(now uint64, batches int) {
 	e.told = now
+	e.pause = min(2*e.pause, maxRemindTicks)
 	switch {
 	case e.first == 0:
 		e.first = now
@@ -281,7 +283,7 @@ func (p *pool) markAllWaiting() {
 	var all []*pooled
 	for _, place := range slices.SortedFunc(maps.Keys(p.slots), slotOfSender.compare) {
 		for _, e := range p.slots[place] {
-			e.first, e.passing = 0, 0
+			e.first, e.passing, e.pause = 0, 0, remindTicks
 			if e.proposed {
 				all = append(all, e)
 			}
@@ -381,19 +383,19 @@ func (p *pool) remember(id crypto.Digest) {
 func (p *pool) adopt(q *message.Request, now uint64) {
 	for _, e := range p.slots[slotOf(q)] {
 		if e.request.ID() == q.ID() && !e.mine {
-			e.mine, e.told = true, now
+			e.mine, e.told, e.pause = true, now, remindTicks
 			p.mine = append(p.mine, e)
 		}
 	}
 }
 
-// overdue picks requests that were handed in here and have waited for ticks since the leader was last told: as many as
-// fit into bytes, but one whatever its size.
+// overdue picks requests that were handed in here of which the leader is to be told again, those at least that have waited for ticks since it was told
+// last: as many as fit into bytes, but one whatever its size.
 func (p *pool) overdue(now uint64, ticks uint64, bytes int) []*message.Request {
 	p.mine = slices.DeleteFunc(p.mine, func(e *pooled) bool { return e.gone })
 	var late []*message.Request
 	for _, e := range p.mine {
-		if e.proposed || now-e.told < ticks {
+		if e.proposed || now-e.told < min(e.pause, ticks) {
 			continue
 		}
 		if len(late) > 0 && e.request.Size() > bytes {
@@ -406,12 +408,12 @@ func (p *pool) overdue(now uint64, ticks uint64, bytes int) []*message.Request {
 	return late
 }
 
-// forsaken picks requests that came in elsewhere and have waited for ticks: as many as fit into bytes, but one whatever its size. The
+// forsaken picks requests that came in elsewhere of which the leader is to be told again: as many as fit into bytes, but one whatever its size. The
 // oldest of each entry member comes first: with many that wait, those of one member must not crowd out another's.
-func (p *pool) forsaken(now uint64, ticks uint64, bytes int) []*message.Request {
+func (p *pool) forsaken(now uint64, bytes int) []*message.Request {
 	var late []*message.Request
 	pick := func(e *pooled) bool {
-		if e.gone || e.proposed || now-e.told < ticks {
+		if e.gone || e.proposed || now-e.told < e.pause {
 			return true
 		}
 		if len(late) > 0 && e.request.Size() > bytes {

@@ -241,7 +241,7 @@ func TestStuckRequestKeepsNothingBehindIt(t *testing.T) {
 }
 
 // Whoever took a request in tells the leader again, until it is in a proposal, in bundles of a bounded size; but one
-// request always fits, as large as it may be.
+// request always fits, as large as it may be. Each pause is twice as long as the one before.
 func TestOverdueRequestsAreToldAgain(t *testing.T) {
 	p := newPool(4)
 	huge := ask(0, 1, string(make([]byte, 200<<10)))
@@ -253,7 +253,7 @@ func TestOverdueRequestsAreToldAgain(t *testing.T) {
 	mustAdd(t, p, 1, ask(4, 1, "")) // handed in elsewhere: somebody else's to tell
 	count := func(now uint64, want int) {
 		t.Helper()
-		if got := p.overdue(now, remindTicks, bundleBytes); len(got) != want {
+		if got := p.overdue(now, maxRemindTicks, bundleBytes); len(got) != want {
 			t.Errorf("at %d: %d requests, want %d", now, len(got), want)
 		}
 	}
@@ -264,6 +264,14 @@ func TestOverdueRequestsAreToldAgain(t *testing.T) {
 	count(remindTicks+4, 0)
 	p.markProposed([]*message.Request{huge})
 	p.executed([]*message.Request{ask(2, 1, "")}, []End{NonceOver})
-	count(3*remindTicks, 1)
-	count(3*remindTicks, 1)
+	count(3*remindTicks+1, 0)
+	count(3*remindTicks+2, 1)
+	count(3*remindTicks+3, 1)
+	count(7*remindTicks+1, 0)
+	count(7*remindTicks+2, 1)
+	count(7*remindTicks+3, 1)
+	p.markAllWaiting() // for another leader
+	count(8*remindTicks+1, 1) // the huge one waits again
+	count(8*remindTicks+2, 1)
+	count(8*remindTicks+3, 1)
 }

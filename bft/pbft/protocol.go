@@ -37,7 +37,7 @@ type Protocol struct {
 	early     []*message.Signed      // for view, which is not begun here: what overtakes its NewView
 	earlySize int                    // bytes attached to them
 	wanted    map[crypto.Digest]bool // batches that have been asked for before view is begun
-	helped    []int                  // by member: the tick from which it may be sent what it lacks of view
+	helped    []help                 // by member: with what it lacks of view
 	suspicion suspicion
 	accused   []*message.Evidence // by member: the first proof that it lies
 	ticks     int
@@ -61,7 +61,7 @@ func New(s ordering.Start) *Protocol {
 	p := &Protocol{
 		self: s.Self, epoch: s.Epoch, stable: s.Stable, delivered: s.Delivered,
 		prepared: make(map[epoch.Seq]*ordering.Prepared), installed: installed, wanted: make(map[crypto.Digest]bool),
-		changes: make([]*message.Signed, n), helped: make([]int, n), suspicion: newSuspicion(n), accused: make([]*message.Evidence, n),
+		changes: make([]*message.Signed, n), helped: make([]help, n), suspicion: newSuspicion(n), accused: make([]*message.Evidence, n),
 	}
 	var settled plan
 	if i := installed; i != nil {

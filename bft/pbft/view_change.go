@@ -15,8 +15,18 @@ import (
 	"github.com/quorate/quorate/crypto"
 )
 
-// viewPause is how many ticks nothing of a view is sent again to one peer after it was.
-const viewPause = 20
+// viewPause is how many ticks nothing of a view is sent again to one peer after it was; each time it is sent to it the pause is twice as long, up to
+// maxViewPause. It may be large, and a link so narrow that what is said again only holds up what was said before.
+const (
+	viewPause    = 20
+	maxViewPause = 160
+)
+
+// help is when a member may be sent again what it lacks of a view.
+type help struct {
+	at    int // tick
+	pause int // before it, since it was sent the last time
+}
 
 var errAhead = errors.New("new view before its view changes")
 
@@ -348,7 +358,7 @@ func (p *Protocol) conflict(before, m *message.Signed) {
 // helpLater is for what was said to all a moment ago.
 func (p *Protocol) helpLater() {
 	for i := range p.helped {
-		p.helped[i] = p.ticks + viewPause/2
+		p.helped[i] = help{at: p.ticks + viewPause/2}
 	}
 }
 
@@ -356,8 +366,9 @@ func (p *Protocol) helpLater() {
 func (p *Protocol) Help(peer epoch.ReplicaID, s *message.Status) {
 	p.suspicion.heard(peer, s.Delivered)
 	if s.View < p.view || s.View == p.view && !s.Installed {
-		if p.ticks >= p.helped[peer-1] {
-			p.helped[peer-1] = p.ticks + viewPause
+		if h := &p.helped[peer-1]; p.ticks >= h.at {
+			h.pause = min(max(2*h.pause, viewPause), maxViewPause)
+			h.at = p.ticks + h.pause
 			if e := p.accused[p.epoch.Leader(s.View)-1]; e != nil && s.View < p.view { // perhaps why it was left here
 				p.out.Send = append(p.out.Send, message.Outgoing{Body: e, To: []epoch.ReplicaID{peer}, Epoch: p.epoch.ID})
 			}
