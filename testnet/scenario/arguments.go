@@ -160,6 +160,15 @@ func readDuration(v starlark.Value, _ int) (any, error) {
 	return d, nil
 }
 
+// readWhile is a duration in which something can happen.
+func readWhile(v starlark.Value, nodes int) (any, error) {
+	d, err := readDuration(v, nodes)
+	if err == nil && d.(time.Duration) == 0 {
+		err = fmt.Errorf("%s, want more", v)
+	}
+	return d, err
+}
+
 // readOffset is a duration that may be negative, and long.
 func readOffset(v starlark.Value, _ int) (any, error) {
 	s, ok := starlark.AsString(v)
@@ -191,7 +200,11 @@ func readNode(v starlark.Value, nodes int) (any, error) {
 	return int(n), nil
 }
 
+// readNodes takes a list of nodes, or a single one.
 func readNodes(v starlark.Value, nodes int) (any, error) {
+	if n, err := readNode(v, nodes); err == nil {
+		return []int{n.(int)}, nil
+	}
 	list, ok := v.(starlark.Iterable)
 	if !ok {
 		return nil, fmt.Errorf("%s is no list of nodes, want one like [1, 2]", v)
@@ -229,10 +242,12 @@ func readShare(v starlark.Value, _ int) (any, error) {
 func readText(v starlark.Value, _ int) (any, error) {
 	s, ok := starlark.AsString(v)
 	if !ok {
-		return nil, fmt.Errorf("%s is no text", v)
+		return nil, fmt.Errorf("%s is no text, want it in quotes: %q", v, v.String())
 	}
 	return s, nil
 }
+
+func readAnything(v starlark.Value, _ int) (any, error) { return v, nil }
 
 // sized is text of so many bytes.
 func sized(least, most int) func(starlark.Value, int) (any, error) {
@@ -323,14 +338,18 @@ var (
 	aNode      = kind{"node", readNode}
 	nodeList   = kind{"list of nodes", readNodes}
 	aDuration  = kind{"duration", readDuration}
+	aWhile     = kind{"duration above 0", readWhile}
 	anOffset   = kind{"duration, perhaps negative", readOffset}
 	aShare     = kind{"share", readShare}
+	aText      = kind{"text", readText}
+	anything   = kind{"anything", readAnything}
 	aKey       = kind{"text of 1 to 1024 bytes", sized(1, 1024)}
 	aValue     = kind{"text of at most 60000 bytes", sized(0, maxSize)}
 	aMode      = oneOf("byzantine", "crash")
 	anAct      = oneOf(Acts...)
 	aFunction  = kind{"function", readFunction}
 	aNumber    = kind{"number from 0", integer(0, math.MaxInt64)}
+	aWeight    = kind{"number from 0 to 1000000", integer(0, 1_000_000)}
 	aCount     = kind{"number from 1", integer(1, math.MaxInt32)}
 	anInteger  = kind{"whole number", integer(math.MinInt64, math.MaxInt64)}
 	parameters = kind{"parameters", readParameters}

@@ -24,6 +24,15 @@ func (r *runner) get(a given) (starlark.Value, error) {
 	return starlark.String(answer.Value), nil
 }
 
+// localGet has a client of its own ask one node for what it holds.
+func (r *runner) localGet(a given) (starlark.Value, error) {
+	answer, err := r.asks(Call{Kind: LocalGet, Node: of(a, "node", 0), Key: of(a, "key", "")}, of(a, "within", 10*time.Second))
+	if err != nil || !answer.Held {
+		return nil, err
+	}
+	return starlark.String(answer.Value), nil
+}
+
 // asks has a client that has asked for nothing yet ask for this, and waits for the answer.
 func (r *runner) asks(call Call, within time.Duration) (Answer, error) {
 	if r.traffic == nil {

@@ -74,7 +74,9 @@ func (p *pretence) Operate(o Order, _ time.Duration, done func(error)) {
 		next.Parameters = make(map[string]uint32)
 	}
 	maps.Copy(next.Parameters, o.Parameters)
-	if o.Mode != "" {
+	if o.Recover {
+		next.Mode = "byzantine"
+	} else if o.Mode != "" {
 		next.Mode = o.Mode
 	}
 	if err := p.fits(next); err != nil {

@@ -23,8 +23,10 @@ func (r *runner) disk(n int, f DiskFault) error {
 	switch f.Kind {
 	case Backup:
 		return nil // nothing is wrong with that
-	case Fill, FailSync:
-		one.ends, one.down, one.why = atRestart, true, "the node has not met it"
+	case Fill:
+		one.ends, one.fatal, one.keys, one.why = atRestart, true, []string{AtNode(CountFull, n)}, notMet
+	case FailSync:
+		one.ends, one.fatal, one.keys, one.why = atRestart, true, []string{AtNode(CountFailed, n)}, notMet
 	case Slow:
 		if r.over(atFaster, n); f.By == 0 {
 			return nil
@@ -34,6 +36,8 @@ func (r *runner) disk(n int, f DiskFault) error {
 	r.begins(one)
 	return nil
 }
+
+const notMet = "the node has not met it"
 
 // atCrashes has crashes of some nodes take something, from now on. It has come about when one of them has.
 func atCrashes(k DiskKind, counts string) func(*runner, given) (starlark.Value, error) {

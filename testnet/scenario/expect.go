@@ -23,6 +23,20 @@ func (r *runner) decide(begun time.Duration, holds bool, why string) error {
 	return r.ends(Violated, fmt.Sprintf("%s:%d: %s: %s", r.script.Name, e.Line, e.What, why))
 }
 
+// expect wants something to be true that the script has found out itself.
+func (r *runner) expect(a given) (starlark.Value, error) {
+	why := of(a, "text", "")
+	if why == "" {
+		why = "it is not so"
+	}
+	return nil, r.decide(r.cluster.Now(), bool(of[starlark.Value](a, "condition", nil).Truth()), why)
+}
+
+// fail ends the run as an expectation does that does not hold.
+func (r *runner) fail(a given) (starlark.Value, error) {
+	return nil, r.decide(r.cluster.Now(), false, of(a, "text", ""))
+}
+
 var errIdle = errors.New("no client asks for anything: call workload() before it")
 
 // expectProgress waits for an answer to something that a client asks for from now on.
@@ -49,6 +63,7 @@ func (r *runner) expectNoProgress(a given) (starlark.Value, error) {
 		if err := r.pass(during); err != nil {
 			return nil, err
 		}
+		return nil, r.decide(begun, true, "")
 	}
 	answered := false
 	r.traffic.submit(Call{Client: r.newClient(), Kind: Put, Key: "expect_no_progress", Value: fmt.Sprint(begun)}, func(a Answer) { answered = a.answered() })

@@ -19,7 +19,7 @@ type openFault struct {
 	before map[string]uint64 // of keys
 	ends   string            // what of ends it: a word that the functions share
 	node   int               // 0: no node in particular
-	down   bool              // it has come about when the node is down
+	fatal  bool              // it ends the node
 	hits   uint64
 	why    string
 }
@@ -29,19 +29,19 @@ type faultOf struct {
 	nodes []int
 	keys  []string // of Happened, that count how often it comes about; none: it has come about
 	ends  string   // it goes on until this is over; empty: it is over at once
-	down  bool
-	why   string // what is to be said if it never comes about
+	fatal bool     // it comes about by ending the node
+	why   string   // what is to be said if it never comes about
 }
 
 // begins takes in that something goes wrong.
 func (r *runner) begins(f faultOf) *openFault {
 	now := r.cluster.Now()
 	r.run.Faults = append(r.run.Faults, Fault{Line: r.here.line, Kind: kindOf(r.here.what), What: r.here.what, Nodes: f.nodes, From: now, To: now})
-	o := &openFault{place: len(r.run.Faults) - 1, keys: f.keys, ends: f.ends, down: f.down, why: f.why}
+	o := &openFault{place: len(r.run.Faults) - 1, keys: f.keys, ends: f.ends, fatal: f.fatal, why: f.why}
 	if len(f.nodes) == 1 {
 		o.node = f.nodes[0]
 	}
-	if len(f.keys) == 0 && !f.down && f.why == "" {
+	if len(f.keys) == 0 && f.why == "" {
 		o.hits = 1
 	}
 	if len(f.keys) > 0 {
@@ -78,11 +78,37 @@ func (r *runner) over(ends string, node int) {
 	}
 }
 
+// since is how often a fault has come about.
+func (o *openFault) since(happened map[string]uint64) uint64 {
+	hits := o.hits
+	for _, k := range o.keys {
+		hits += happened[k] - min(happened[k], o.before[k])
+	}
+	return hits
+}
+
+// overrides has what comes about by these keys from now on be another fault's.
+func (r *runner) overrides(keys []string) {
+	now, happened := r.cluster.Now(), r.cluster.Happened()
+	for _, o := range slices.Clone(r.faults.open) {
+		left := slices.DeleteFunc(slices.Clone(o.keys), func(k string) bool { return slices.Contains(keys, k) })
+		if len(left) == len(o.keys) {
+			continue
+		}
+		o.hits = o.since(happened)
+		if o.keys = left; len(left) == 0 {
+			r.faults.close(o, now, nil, r.run)
+			continue
+		}
+		for _, k := range left {
+			o.before[k] = happened[k]
+		}
+	}
+}
+
 // close settles how often a fault came about.
 func (l *faultLog) close(o *openFault, now time.Duration, happened map[string]uint64, run *Run) {
-	for _, k := range o.keys {
-		o.hits += happened[k] - min(happened[k], o.before[k])
-	}
+	o.hits = o.since(happened)
 	f := &run.Faults[o.place]
 	f.To, f.Hits = now, o.hits
 	if f.Hits == 0 {
@@ -98,24 +124,29 @@ func (l *faultLog) finish(now time.Duration, happened map[string]uint64, run *Ru
 	}
 }
 
-// sawDown takes in that a node is down: a fault that was to bring it down has come about, unless the script has brought it down itself.
-func (l *faultLog) sawDown(node int) {
-	if l.downed[node] {
-		return
-	}
-	for _, o := range l.open {
-		if o.down && o.node == node {
-			o.hits = max(o.hits, 1)
-		}
-	}
-}
-
-// explains says whether a node may be down: the script has brought it down, its disk is full or fails, or was damaged.
-func (l *faultLog) explains(node int, run *Run) bool {
-	if l.downed[node] || slices.ContainsFunc(l.open, func(o *openFault) bool { return o.down && o.node == node }) {
+// explains says whether a node may be down: the script has brought it down, its disk was full or has failed, or what it held was damaged.
+func (r *runner) explains(node int) bool {
+	if r.faults.downed[node] {
 		return true
 	}
-	return slices.ContainsFunc(run.Faults, func(f Fault) bool { return f.Kind == "flip" && slices.Contains(f.Nodes, node) })
+	happened := map[string]uint64(nil)
+	for _, o := range r.faults.open {
+		if !o.fatal || o.node != node {
+			continue
+		}
+		if happened == nil {
+			happened = r.cluster.Happened()
+		}
+		if o.since(happened) > 0 {
+			return true
+		}
+	}
+	for _, f := range slices.Backward(r.run.Faults) {
+		if slices.Contains(f.Nodes, node) && (f.Kind == "flip" || f.Kind == "wipe") {
+			return f.Kind == "flip"
+		}
+	}
+	return false
 }
 
 // What ends a fault.

@@ -3,6 +3,7 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -15,6 +16,8 @@ type function struct {
 	expects bool // it is an expectation: a script without any is refused
 	before  bool // it may be called before there is a network
 	sees    bool // it changes nothing, and is not worth telling of
+	asks    bool // it is told of as it stands in the script: what it has come to says little
+	invents bool // what it yields is made up while a script is only looked at
 	does    func(*runner, given) (starlark.Value, error)
 }
 
@@ -30,10 +33,10 @@ var functions = []function{
 	{name: "workload", does: (*runner).beginWorkload, takes: []parameter{
 		{name: "clients", kind: kind{"number from 1 to 64", integer(1, 64)}, initial: "4"},
 		{name: "rate", kind: kind{"number from 1 to 2000", integer(1, 2000)}, initial: "40"},
-		{name: "put", kind: aNumber, initial: "5"},
-		{name: "cas", kind: aNumber, initial: "2"},
-		{name: "get", kind: aNumber, initial: "3"},
-		{name: "local_get", kind: aNumber, initial: "0"},
+		{name: "put", kind: aWeight, initial: "5"},
+		{name: "cas", kind: aWeight, initial: "2"},
+		{name: "get", kind: aWeight, initial: "3"},
+		{name: "local_get", kind: aWeight, initial: "0"},
 		{name: "keys", kind: kind{"number from 1 to 1000", integer(1, 1000)}, initial: "5"},
 		{name: "size", kind: kind{"number from 1 to 60000", integer(1, maxSize)}, initial: "16"},
 	}},
@@ -41,28 +44,34 @@ var functions = []function{
 	{name: "put", expects: true, does: (*runner).put, takes: []parameter{
 		{name: "key", kind: aKey, need: true}, {name: "value", kind: aValue, need: true}, {name: "within", kind: aDuration, initial: `"10s"`},
 	}},
-	{name: "get", expects: true, does: (*runner).get, takes: []parameter{
+	{name: "get", expects: true, invents: true, does: (*runner).get, takes: []parameter{
 		{name: "key", kind: aKey, need: true}, {name: "within", kind: aDuration, initial: `"10s"`},
+	}},
+	{name: "local_get", expects: true, invents: true, does: (*runner).localGet, takes: []parameter{
+		{name: "node", kind: aNode, need: true}, {name: "key", kind: aKey, need: true}, {name: "within", kind: aDuration, initial: `"10s"`},
 	}},
 
 	// Time.
 	{name: "sleep", does: (*runner).sleep, takes: []parameter{{name: "duration", kind: aDuration, need: true}}},
-	{name: "now", sees: true, does: (*runner).millis},
+	{name: "now", sees: true, invents: true, does: (*runner).millis},
 	{name: "at", does: (*runner).at, takes: []parameter{
 		{name: "time", kind: aDuration, need: true}, {name: "do", kind: aFunction, need: true},
+	}},
+	{name: "after", does: (*runner).after, takes: []parameter{
+		{name: "duration", kind: aDuration, need: true}, {name: "do", kind: aFunction, need: true},
 	}},
 	{name: "every", does: (*runner).every, takes: []parameter{
 		{name: "period", kind: aDuration, need: true}, {name: "do", kind: aFunction, need: true},
 		{name: "times", kind: aCount, initial: "to the end"},
 	}},
-	{name: "until", expects: true, does: (*runner).until, takes: []parameter{
+	{name: "until", expects: true, asks: true, does: (*runner).until, takes: []parameter{
 		{name: "condition", kind: aFunction, need: true}, {name: "within", kind: aDuration, initial: `"10s"`},
 	}},
 
 	// Processes.
 	{name: "crash", does: (*runner).crash, takes: someNodes},
 	{name: "restart", does: (*runner).restart, takes: someNodes},
-	{name: "try_restart", does: (*runner).tryRestart, takes: []parameter{{name: "node", kind: aNode, need: true}}},
+	{name: "try_restart", invents: true, does: (*runner).tryRestart, takes: []parameter{{name: "node", kind: aNode, need: true}}},
 	{name: "stop", does: (*runner).stop, takes: someNodes},
 	{name: "pause", does: (*runner).pause, takes: someNodes},
 	{name: "resume", does: (*runner).resume, takes: someNodes},
@@ -101,7 +110,7 @@ var functions = []function{
 	// Disks.
 	{name: "lose_unsynced", does: atCrashes(LoseUnsynced, CountUnsynced), takes: someNodes},
 	{name: "tear", does: atCrashes(Tear, CountTorn), takes: someNodes},
-	{name: "flip", does: (*runner).flip, takes: []parameter{{name: "node", kind: aNode, need: true}, {name: "bits", kind: aCount, initial: "1"}}},
+	{name: "flip", does: (*runner).flip, takes: []parameter{{name: "node", kind: aNode, need: true}, {name: "bits", kind: kind{"number from 1 to 100000", integer(1, 100_000)}, initial: "1"}}},
 	{name: "fill", does: (*runner).fill, takes: []parameter{{name: "node", kind: aNode, need: true}, {name: "room", kind: aNumber, initial: "0"}}},
 	{name: "fail_sync", does: diskFault(FailSync), takes: someNodes},
 	{name: "slow", does: (*runner).slow, takes: []parameter{{name: "node", kind: aNode, need: true}, {name: "by", kind: aDuration, need: true}}},
@@ -121,37 +130,41 @@ var functions = []function{
 	{name: "honest", does: (*runner).honest, takes: someNodes},
 
 	// Operators.
-	{name: "switch_mode", does: (*runner).switchMode, takes: []parameter{
+	{name: "switch_mode", expects: true, does: (*runner).switchMode, takes: []parameter{
 		{name: "mode", kind: aMode, need: true}, {name: "within", kind: aDuration, initial: `"20s"`}, {name: "wait", kind: aBool, initial: "True"},
 	}},
-	{name: "set_params", does: (*runner).setParams, takes: []parameter{
+	{name: "set_params", expects: true, does: (*runner).setParams, takes: []parameter{
 		{name: "params", kind: parameters, need: true}, {name: "within", kind: aDuration, initial: `"20s"`}, {name: "wait", kind: aBool, initial: "True"},
 	}},
-	{name: "recover", does: (*runner).recover, takes: []parameter{
+	{name: "recover", expects: true, does: (*runner).recover, takes: []parameter{
 		{name: "within", kind: aDuration, initial: `"30s"`}, {name: "wait", kind: aBool, initial: "True"},
 	}},
 
 	// What can be seen.
 	{name: "nodes", sees: true, does: (*runner).allNodes},
 	{name: "others", sees: true, does: (*runner).others, takes: someNodes},
-	{name: "leader", sees: true, does: observed(func(l Look) starlark.Value { return starlark.MakeInt(l.Leader) }), takes: oneNode},
-	{name: "view", sees: true, does: observed(func(l Look) starlark.Value { return starlark.MakeUint64(l.View) }), takes: oneNode},
-	{name: "epoch", sees: true, does: observed(func(l Look) starlark.Value { return starlark.MakeUint64(l.Epoch) }), takes: oneNode},
-	{name: "mode", sees: true, does: observed(func(l Look) starlark.Value { return starlark.String(l.Mode) }), takes: oneNode},
-	{name: "role", sees: true, does: observed(func(l Look) starlark.Value { return starlark.String(l.Role) }), takes: oneNode},
-	{name: "height", sees: true, does: observed(func(l Look) starlark.Value { return starlark.MakeUint64(l.Seq) }), takes: oneNode},
-	{name: "state", sees: true, does: (*runner).state, takes: []parameter{{name: "node", kind: aNode, need: true}}},
-	{name: "committed", sees: true, does: (*runner).committed},
-	{name: "metrics", sees: true, does: (*runner).metrics, takes: []parameter{{name: "node", kind: aNode, need: true}}},
-	{name: "accused", sees: true, does: (*runner).accused, takes: []parameter{{name: "node", kind: aNode, need: true}}},
+	{name: "leader", sees: true, invents: true, does: observed(func(l Look) starlark.Value { return starlark.MakeInt(l.Leader) }), takes: oneNode},
+	{name: "view", sees: true, invents: true, does: observed(func(l Look) starlark.Value { return starlark.MakeUint64(l.View) }), takes: oneNode},
+	{name: "epoch", sees: true, invents: true, does: observed(func(l Look) starlark.Value { return starlark.MakeUint64(l.Epoch) }), takes: oneNode},
+	{name: "mode", sees: true, invents: true, does: observed(func(l Look) starlark.Value { return starlark.String(l.Mode) }), takes: oneNode},
+	{name: "role", sees: true, invents: true, does: observed(func(l Look) starlark.Value { return starlark.String(l.Role) }), takes: oneNode},
+	{name: "height", sees: true, invents: true, does: observed(func(l Look) starlark.Value { return starlark.MakeUint64(l.Seq) }), takes: oneNode},
+	{name: "state", sees: true, invents: true, does: (*runner).state, takes: []parameter{{name: "node", kind: aNode, need: true}}},
+	{name: "committed", sees: true, invents: true, does: (*runner).committed},
+	{name: "metrics", sees: true, invents: true, does: (*runner).metrics, takes: []parameter{{name: "node", kind: aNode, need: true}}},
+	{name: "accused", sees: true, invents: true, does: (*runner).accused, takes: []parameter{{name: "node", kind: aNode, need: true}}},
 	{name: "randint", before: true, sees: true, does: (*runner).randint, takes: []parameter{
 		{name: "least", kind: anInteger, need: true}, {name: "most", kind: anInteger, need: true},
 	}},
 	{name: "choice", before: true, sees: true, does: (*runner).choice, takes: []parameter{{name: "of", kind: aList, need: true}}},
 
 	// What must hold.
+	{name: "expect", expects: true, asks: true, does: (*runner).expect, takes: []parameter{
+		{name: "condition", kind: anything, need: true}, {name: "text", kind: aText, initial: `""`},
+	}},
+	{name: "fail", expects: true, does: (*runner).fail, takes: []parameter{{name: "text", kind: aText, need: true}}},
 	{name: "expect_progress", expects: true, does: (*runner).expectProgress, takes: []parameter{{name: "within", kind: aDuration, initial: `"5s"`}}},
-	{name: "expect_no_progress", expects: true, does: (*runner).expectNoProgress, takes: []parameter{{name: "during", kind: aDuration, need: true}}},
+	{name: "expect_no_progress", expects: true, does: (*runner).expectNoProgress, takes: []parameter{{name: "during", kind: aWhile, need: true}}},
 	{name: "expect_view_changes", expects: true, does: (*runner).expectViewChanges, takes: []parameter{
 		{name: "at_most", kind: aNumber, initial: "any"}, {name: "at_least", kind: aNumber, initial: "0"},
 	}},
@@ -224,7 +237,8 @@ func boundedRange(t *starlark.Thread, _ *starlark.Builtin, positional starlark.T
 
 // call has the script's call happen.
 func (r *runner) call(t *starlark.Thread, f *function, positional starlark.Tuple, named []starlark.Tuple) (starlark.Value, error) {
-	place := r.script.begins(t.CallFrame(1).Pos)
+	at := r.calledAt(t)
+	place := r.script.begins(at)
 	fail := func(err error) error {
 		if errors.As(err, new(*mistake)) || errors.Is(err, errOver) {
 			return err // it has its place already, being that of a call within this one
@@ -238,13 +252,19 @@ func (r *runner) call(t *starlark.Thread, f *function, positional starlark.Tuple
 	}
 	a, err := f.read(positional, named, r.shape.Nodes)
 	if err != nil {
+		if r.dry && r.invented && (len(positional) == 0 || nothing(positional, named)) {
+			return nil, errOver // where there was a network, there may be something
+		}
 		return nil, fail(err)
 	}
 	outer := r.here
-	r.here = here{line: int(place.Line), what: written(f, positional, named)}
+	r.here = here{line: int(place.Line), what: written(f, positional, named), at: at}
 	defer func() { r.here = outer }()
-	if f.sees && !f.before {
-		r.saw = r.cluster.Now()
+	if c, ok := r.script.calls[placeOf(at)]; ok && f.asks {
+		r.here.what = c.text
+	}
+	if f.invents {
+		r.saw, r.invented = r.cluster.Now(), true
 	}
 	if r.progress != nil && !f.before && !f.sees {
 		r.progress(r.cluster.Now(), r.here.line, r.here.what)
@@ -257,6 +277,12 @@ func (r *runner) call(t *starlark.Thread, f *function, positional starlark.Tuple
 		v = starlark.None
 	}
 	return v, nil
+}
+
+// nothing says whether an argument is None, or an empty list.
+func nothing(positional starlark.Tuple, named []starlark.Tuple) bool {
+	empty := func(v starlark.Value) bool { return v == starlark.None || starlark.Len(v) == 0 }
+	return slices.ContainsFunc(positional, empty) || slices.ContainsFunc(named, func(pair starlark.Tuple) bool { return empty(pair[1]) })
 }
 
 // written is a call as one would write it.
@@ -281,4 +307,17 @@ func written(f *function, positional starlark.Tuple, named []starlark.Tuple) str
 type here struct {
 	line int
 	what string
+	at   starlarkPosition // as a run tells it
+}
+
+// calledAt is where in the script a function of ours is called. If it is handed to another one, as to at(), that is where that one is called.
+func (r *runner) calledAt(t *starlark.Thread) starlarkPosition {
+	for i := 1; i < t.CallStackDepth(); i++ {
+		if pos := t.CallFrame(i).Pos; pos.Line > 0 {
+			return pos
+		} else if r.here.line > 0 {
+			break
+		}
+	}
+	return r.here.at
 }

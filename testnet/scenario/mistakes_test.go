@@ -8,6 +8,9 @@ import (
 
 // known stands for what the worlds know of parameters.
 func known(s Shape) error {
+	if s.Nodes == 3 && s.Mode == "byzantine" {
+		return errors.New("three are too few")
+	}
 	for name := range s.Parameters {
 		if name != "window" {
 			return errors.New("no parameter is called " + name + ": " + Suggest(name, []string{"window"}))
@@ -37,7 +40,7 @@ func TestMistakesOfAnAuthorAreToldInOneLine(t *testing.T) {
 			"mine.star:2:1: crash: there is no node 5: the network has nodes 1 to 4",
 		}, {
 			"a node that there is not, in a branch that is never taken",
-			"cluster(nodes = 3)\nworkload()\nif False:\n    crash(4)\nexpect_progress()\n",
+			"cluster(nodes = 3, mode = \"crash\")\nworkload()\nif False:\n    crash(4)\nexpect_progress()\n",
 			"mine.star:4:5: crash: there is no node 4: the network has nodes 1 to 3",
 		}, {
 			"a node that there is not, computed",
@@ -104,6 +107,46 @@ func TestMistakesOfAnAuthorAreToldInOneLine(t *testing.T) {
 			"workload()\nbyzantine(2, \"equivocat\")\nexpect_progress()\n",
 			`mine.star:2:1: byzantine: act: "equivocat": did you mean equivocate?`,
 		}, {
+			"an act like no other, and short",
+			"workload()\nbyzantine(2, \"lie\")\nexpect_progress()\n",
+			`mine.star:2:1: byzantine: act: "lie": there are silent, equivocate, withhold, replay, slow, mutate, flood, hide, suspect, forge, censor`,
+		}, {
+			"a number for text",
+			"put(\"x\", 1)\n",
+			`mine.star:1:1: put: value: 1 is no text, want it in quotes: "1"`,
+		}, {
+			"no time at all",
+			"workload()\nexpect_no_progress(\"0s\")\n",
+			`mine.star:2:1: expect_no_progress: during: "0s", want more`,
+		}, {
+			"a number that is too large",
+			"workload(put = 9223372036854775807)\nexpect_progress()\n",
+			"mine.star:1:1: workload: put: 9223372036854775807, want 0 to 1000000",
+		}, {
+			"a mistake in what is to happen after the end",
+			"workload()\nat(\"1s\", crash)\ncheck_agreement()\n",
+			"mine.star:2:1: crash: nodes: missing, call it as crash(nodes…)",
+		}, {
+			"a function that is called while it sleeps",
+			"def f():\n    put(\"a\", \"b\")\nat(\"1s\", f)\nat(\"1s\", f)\nsleep(\"5s\")\ncheck_linearizable()\n",
+			"mine.star:2:5: put: function f called recursively",
+		}, {
+			"a recovery into a mode that it is too small for",
+			"cluster(nodes = 3, mode = \"crash\")\nrecover()\n",
+			"mine.star:2:1: recover: three are too few",
+		}, {
+			"a name that is taken",
+			"nodes = 4\ncluster(nodes = nodes)\nfor n in nodes():\n    crash(n)\ncheck_agreement()\n",
+			"mine.star:3:10: nodes is something else in this script, give that another name: it stands for no function any more",
+		}, {
+			"what Python has",
+			"workload()\nassert committed() > 0\ncheck_agreement()\n",
+			"mine.star:2:17: got identifier, want newline: Starlark has no assert, use expect(condition, text)",
+		}, {
+			"what else Python has",
+			"workload()\nprint(f\"{leader()}\")\ncheck_agreement()\n",
+			`mine.star:2:20: got string literal, want ',': Starlark has no f"…", use "… %s" % value`,
+		}, {
 			"an act like no other",
 			"workload()\nbyzantine(2, \"gossip\")\nexpect_progress()\n",
 			`mine.star:2:1: byzantine: act: "gossip": there are silent, equivocate, withhold, replay, slow, mutate, flood, hide, suspect, forge, censor`,
@@ -165,8 +208,8 @@ func TestMistakesOfAnAuthorAreToldInOneLine(t *testing.T) {
 			"mine.star:1:1: cannot load other.star: a script is one file",
 		}, {
 			"a mistake of Starlark's own",
-			"workload()\nexpect_progress()\nx = leader() + \"a\"\n",
-			"mine.star:3:14: unknown binary op: int + string",
+			"workload()\nexpect_progress()\nx = len(nodes()) + \"a\"\n",
+			"mine.star:3:18: unknown binary op: int + string",
 		}, {
 			"a function that calls itself",
 			"def f():\n    f()\nworkload()\nf()\nexpect_progress()\n",
@@ -201,6 +244,24 @@ func TestGoodScriptsAreFoundGood(t *testing.T) {
 		"put('a', ' x ')\nif get('a').strip() != 'x':\n    fail('lost')",
 		"def slow():\n    sleep('3s')\nat('1s', slow)\nat('2s', lambda: crash(2))\nsleep('9s')\ncheck_agreement()",
 		"def again():\n    if now() < 5000:\n        at('%dms' % (now() + 1000), again)\nagain()\nsleep('9s')\ncheck_agreement()",
+		"workload()\nsleep('8s')\nif view() > 5:\n    fail('too many views: %d' % view())",
+		"workload()\nsleep('8s')\nexpect(view() <= 5, 'too many views')",
+		"workload()\nn = len(get('r0'))\ncheck_agreement()",
+		"byzantine(2, 'equivocate')\nexpect_evidence(2)\nwho = accused(1)[0]\nexpect(who == 2)",
+		"byzantine(2, 'equivocate')\nexpect_evidence(2)\npause(*accused(1))\ncheck_agreement()",
+		"workload()\nput('again', get('r0'))\ncheck_agreement()",
+		"workload()\nloss('20%', leader())\nsleep('1s')\ncheck_agreement()",
+		"workload()\ndef f(view):\n    mode = 1\n    return view + mode\nf(1)\ncheck_agreement()",
+		"workload()\nat('5s', heal)\nexpect_progress()",
+		"workload()\nwhile now() < 10000:\n    put('k', str(now()))\ncheck_linearizable()",
+		"workload()\nwhile now() < 10000:\n    expect_progress()",
+		"workload()\nt = now()\nc = committed()\nexpect_progress()\nprint((committed() - c) * 1000 // (now() - t))",
+		"n = [0]\ndef beat():\n    n[0] += 1\nevery('1s', beat, times=50)\nwhile n[0] < 50:\n    sleep('100ms')\ncheck_agreement()",
+		"workload()\nwhile get('r0') == None:\n    sleep('100ms')\ncheck_agreement()",
+		"workload()\nwhile committed() < 3000:\n    sleep('100ms')\nat('30s', heal)\nsleep('31s')\ncheck_agreement()",
+		"crash(3)\nrestart([n for n in nodes() if state(n) == 'down'][0])\ncheck_agreement()",
+		"put('a', 'b')\nrecover()",
+		"switch_mode('crash')",
 		"every('1ms', lambda: None)\nsleep('59m')\ncheck_agreement()",
 	} {
 		s, err := Parse("mine.star", []byte(text))

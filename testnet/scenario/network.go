@@ -164,17 +164,22 @@ func (r *runner) flap(a given) (starlark.Value, error) {
 	})
 }
 
-// weather makes links worse, those of some nodes or all, until heal.
-func weather(make func(*Link, given), counts string) func(*runner, given) (starlark.Value, error) {
+// weather makes links worse, those of some nodes or all, until heal or until they are told otherwise. What makes no link worse is no fault.
+func weather(worsen func(*Link, given), counts string) func(*runner, given) (starlark.Value, error) {
 	return func(r *runner, a given) (starlark.Value, error) {
 		nodes := of(a, "of", []int(nil))
 		f := &linkFault{
 			r.links.pairs(func(from, to int) bool {
 				return nodes == nil || slices.Contains(nodes, from) || slices.Contains(nodes, to)
 			}),
-			func(l *Link) { make(l, a) },
+			func(l *Link) { worsen(l, a) },
 		}
-		r.begins(faultOf{nodes: nodes, keys: countsOf(counts, f.pairs), ends: atHeal, why: "no message was " + counts})
+		keys := countsOf(counts, f.pairs)
+		r.overrides(keys)
+		var l Link
+		if f.make(&l); l != (Link{}) {
+			r.begins(faultOf{nodes: nodes, keys: keys, ends: atHeal, why: "no message was " + counts})
+		}
 		return nil, r.links.add(f)
 	}
 }

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"go.starlark.net/starlark"
@@ -66,9 +67,10 @@ func (r *runner) committed(given) (starlark.Value, error) {
 }
 
 func (r *runner) metrics(a given) (starlark.Value, error) {
-	all, err := r.cluster.Metrics(of(a, "node", 0))
+	n := of(a, "node", 0)
+	all, err := r.cluster.Metrics(n)
 	if err != nil {
-		return nil, err
+		return nil, r.untested(fmt.Errorf("node %d: %w", n, err))
 	}
 	d := starlark.NewDict(len(MetricNames))
 	for _, name := range MetricNames { // those that only one world has would make a script run on that one alone
@@ -80,9 +82,10 @@ func (r *runner) metrics(a given) (starlark.Value, error) {
 }
 
 func (r *runner) accused(a given) (starlark.Value, error) {
-	members, err := r.cluster.Accused(of(a, "node", 0))
+	n := of(a, "node", 0)
+	members, err := r.cluster.Accused(n)
 	if err != nil {
-		return nil, err
+		return nil, r.untested(fmt.Errorf("node %d: %w", n, err))
 	}
 	var all []starlark.Value
 	for _, m := range members {

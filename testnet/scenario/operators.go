@@ -39,6 +39,7 @@ func (r *runner) orders(a given, o Order) error {
 		return why
 	}
 	if !of(a, "wait", true) {
+		r.given = append(r.given, &givenOrder{f, epoch})
 		return nil
 	}
 	if _, err := r.awaits(within+time.Second, func() (bool, error) { return over, nil }); err != nil {
@@ -50,7 +51,7 @@ func (r *runner) orders(a given, o Order) error {
 			return err
 		}
 		if !changed {
-			return r.untested(errors.New("it is so already"))
+			return r.untested(errSo)
 		}
 	}
 	r.faults.close(f, r.cluster.Now(), nil, r.run)
@@ -61,4 +62,25 @@ func (r *runner) orders(a given, o Order) error {
 		return r.decide(begun, false, fmt.Sprintf("not done within %v", within))
 	}
 	return r.decide(begun, true, "")
+}
+
+var errSo = errors.New("it is so already")
+
+// givenOrder is one that the script did not wait for.
+type givenOrder struct {
+	*openFault
+	epoch uint64 // in which it was given
+}
+
+// came settles at the end whether orders have changed anything.
+func (r *runner) came() {
+	newest := uint64(0)
+	for _, l := range r.lastUp {
+		newest = max(newest, l.Epoch)
+	}
+	for _, o := range r.given {
+		if o.hits > 0 && newest <= o.epoch {
+			o.hits, o.why = 0, errSo.Error()
+		}
+	}
 }

@@ -3,6 +3,7 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -18,11 +19,19 @@ func (r *runner) crash(a given) (starlark.Value, error) {
 
 // crashAll crashes nodes at one instant.
 func (r *runner) crashAll(nodes ...int) error {
-	over, why := false, error(nil)
+	over, why, asked := false, error(nil), r.here
+	up := slices.DeleteFunc(slices.Clone(nodes), func(n int) bool { return r.cluster.Look(n).State == Down })
 	r.cluster.Crash(nodes, func(err error) {
-		if over, why = true, err; err != nil {
+		over, why = true, err
+		for _, n := range up { // if one of them ends by itself at this moment, the others are down all the same
+			r.faults.downed[n] = r.faults.downed[n] || r.cluster.Look(n).State == Down
+		}
+		if err != nil {
 			return
 		}
+		outer := r.here
+		r.here = asked
+		defer func() { r.here = outer }()
 		for _, n := range nodes {
 			r.faults.downed[n] = true
 			r.begins(faultOf{nodes: []int{n}, ends: atRestart})
@@ -53,7 +62,9 @@ func (r *runner) restart(a given) (starlark.Value, error) {
 }
 
 func (r *runner) restartOne(n int) error {
-	r.faults.sawDown(n)
+	if err := r.fell(n, r.cluster.Look(n)); err != nil {
+		return err
+	}
 	if err := r.cluster.Restart(n); err != nil {
 		return err
 	}
@@ -68,7 +79,9 @@ func (r *runner) tryRestart(a given) (starlark.Value, error) {
 	if s := r.cluster.Look(n).State; s != Down && !r.dry {
 		return nil, r.untested(fmt.Errorf("node %d: it is %s", n, s))
 	}
-	if err := r.restartOne(n); err != nil {
+	if err := r.restartOne(n); errors.Is(err, errOver) {
+		return nil, err
+	} else if err != nil {
 		if r.progress != nil {
 			r.progress(r.cluster.Now(), r.here.line, err.Error())
 		}

@@ -24,6 +24,8 @@ type staged struct {
 	behind   int    // the node that has executed nothing
 	unsynced int    // the node whose crash takes something that was not synced
 	comes    string // what comes about whenever time passes
+	ends     int    // the node that ends by itself after 5 s
+	gone     int    // the node that ends when any is crashed
 	waiting  []func()
 }
 
@@ -37,6 +39,7 @@ func newStaged() *staged {
 func anyShape(Shape) error { return nil }
 
 func (s *staged) Crash(nodes []int, done func(error)) {
+	s.down[s.gone] = true
 	for _, n := range nodes {
 		if s.down[n] {
 			done(fmt.Errorf("node %d: it is down", n))
@@ -87,12 +90,22 @@ func (s *staged) Wait(_ context.Context, d time.Duration) error {
 	if s.comes != "" {
 		s.happened[s.comes]++
 	}
+	if s.now >= 5*time.Second && s.ends > 0 {
+		s.down[s.ends] = true
+	}
 	waiting := s.waiting
 	s.waiting = nil
 	for _, f := range waiting {
 		f()
 	}
 	return s.wait
+}
+
+func (s *staged) Metrics(n int) (map[string]float64, error) {
+	if s.down[n] {
+		return nil, errors.New("it is down")
+	}
+	return s.pretence.Metrics(n)
 }
 
 func (s *staged) Happened() map[string]uint64            { return s.happened }
@@ -130,14 +143,41 @@ func TestVerdicts(t *testing.T) {
 			"t.star:1: fail_sync(2) did not come about: the node has not met it"},
 		{"a failed sync that a crash was before", "fail_sync(2)\ncrash(2)\nsleep('1s')\nrestart(2)\ncheck_agreement()", nil, NotTested,
 			"t.star:1: fail_sync(2) did not come about: the node has not met it"},
-		{"a failed sync that was met", "fail_sync(2)\nsleep('1s')\nrestart(2)\ncheck_agreement()", func(s *staged) { s.down[2] = true }, Passed, ""},
+		{"a failed sync that was met", "fail_sync(2)\nsleep('1s')\nrestart(2)\ncheck_agreement()",
+			func(s *staged) { s.down[2], s.comes = true, AtNode(CountFailed, 2) }, Passed, ""},
+		{"a full disk where a sync failed", "fill(2)\nfail_sync(2)\nsleep('1s')\nrestart(2)\ncheck_agreement()",
+			func(s *staged) { s.down[2], s.comes = true, AtNode(CountFailed, 2) }, NotTested, "t.star:1: fill(2) did not come about: the node has not met it"},
+		{"a node that ends by itself, with a full disk that it has not met", "fill(2)\nsleep('1s')\ncheck_agreement()",
+			func(s *staged) { s.down[2] = true }, Violated, "running: node 2 has ended by itself"},
+		{"a node that ends by itself, and is started at once", "restart(2)\ncheck_agreement()",
+			func(s *staged) { s.down[2] = true }, Violated, "running: node 2 has ended by itself"},
+		{"a node that ends by itself, and may refuse to start", "try_restart(2)\ncheck_agreement()",
+			func(s *staged) { s.down[2] = true }, Violated, "running: node 2 has ended by itself"},
+		{"a node that ends by itself after bits were changed", "crash(2)\nflip(2)\nrestart(2)\nwhile state(2) == 'up':\n    sleep('1s')\ncheck_agreement()",
+			func(s *staged) { s.ends = 2 }, Passed, ""},
+		{"a node that ends by itself when changed bits are gone", "crash(2)\nflip(2)\nwipe(2)\nrestart(2)\nsleep('9s')\ncheck_agreement()",
+			func(s *staged) { s.ends = 2 }, Violated, "running: node 2 has ended by itself"},
+		{"a crash at whose moment another node ends", "crash(1, 3)\ncheck_agreement()",
+			func(s *staged) { s.gone = 3 }, NotTested, "t.star:1: crash(1, 3): node 3: it is down"},
+		{"loss of nothing", "loss(0)\nloss('30%')\nsleep('1s')\ncheck_agreement()", func(s *staged) { s.comes = OnLink(CountLost, 1, 2) }, Passed, ""},
+		{"a delay that another one overrides", "delay('1s', of=[4])\ndelay('10ms')\nsleep('1s')\ncheck_agreement()",
+			func(s *staged) { s.comes = OnLink(CountDelayed, 4, 2) }, NotTested, `t.star:1: delay("1s", of=[4]) did not come about: no message was delayed`},
+		{"a delay that another one overrides at some links", "delay('1s')\ndelay('10ms', of=[4])\nsleep('1s')\ncheck_agreement()",
+			func(s *staged) { s.comes = OnLink(CountDelayed, 4, 2) }, NotTested, `t.star:1: delay("1s") did not come about: no message was delayed`},
+		{"a delay that has come about before another one", "delay('1s')\nsleep('1s')\ndelay('0s')\nsleep('1s')\ncheck_agreement()",
+			func(s *staged) { s.comes = OnLink(CountDelayed, 4, 2) }, Passed, ""},
+		{"parameters that there are, without waiting", "set_params({'window': 64}, wait=False)\nsleep('1s')\ncheck_agreement()", nil, NotTested,
+			`t.star:1: set_params({"window": 64}, wait=False) did not come about: it is so already`},
+		{"a condition that takes longer than it has", "def late():\n    sleep('3s')\n    return True\nuntil(late, within='1s')", nil, Violated,
+			"t.star:4: until(late, within='1s'): not within 1s"},
+		{"metrics of a node that is down", "crash(2)\nmetrics(2)\ncheck_agreement()", nil, NotTested, "t.star:2: metrics(2): node 2: it is down"},
 		{"un-synced writes lost, and no crash", "lose_unsynced(2)\nsleep('1s')\ncheck_agreement()", nil, NotTested,
 			"t.star:1: lose_unsynced(2) did not come about: no crash since has met anything that was not synced"},
 		{"a crash that took nothing that was not synced", "lose_unsynced(2)\ncrash(2)\ncheck_agreement()", nil, NotTested,
 			"t.star:1: lose_unsynced(2) did not come about: no crash since has met anything that was not synced"},
 		{"un-synced writes lost in one of two crashes", "lose_unsynced(2, 3)\ncrash(2, 3)\ncheck_agreement()", func(s *staged) { s.unsynced = 3 }, Passed, ""},
-		{"jitter where there is delay", "delay('1ms')\njitter('0s')\nsleep('1s')\ncheck_agreement()",
-			func(s *staged) { s.comes = OnLink(CountDelayed, 1, 2) }, NotTested, `t.star:2: jitter("0s") did not come about: no message was jittered`},
+		{"jitter where there is delay", "delay('1ms')\njitter('2ms')\nsleep('1s')\ncheck_agreement()",
+			func(s *staged) { s.comes = OnLink(CountDelayed, 1, 2) }, NotTested, `t.star:2: jitter("2ms") did not come about: no message was jittered`},
 		{"one act where another is done", "byzantine(2, 'mutate')\nbyzantine(2, 'hide')\nsleep('1s')\ncheck_agreement()",
 			func(s *staged) { s.comes = AtNode(CountLies("mutate"), 2) }, NotTested, `t.star:2: byzantine(2, "hide") did not come about`},
 		{"the mode that there is", "switch_mode('byzantine')\ncheck_agreement()", nil, NotTested, `t.star:1: switch_mode("byzantine"): the mode is byzantine already`},
@@ -167,8 +207,23 @@ func TestVerdicts(t *testing.T) {
 			`t.star:1: expect_caught_up(2, within="1s"): it is paused`},
 		{"a node that is behind those that are down", "crash(1, 3, 4)\nexpect_caught_up(2, within='1s')", func(s *staged) { s.behind = 2 }, Violated,
 			`t.star:2: expect_caught_up(2, within="1s"): after 1s it stands at slot 0, and another stood at 1 before`},
+		{"one call, answered before anybody has looked", "put('x', '1')\ncheck_agreement()", func(s *staged) {
+			s.executed = 0
+			s.answer = func(Call) Answer {
+				s.executed = 1
+				return Answer{Outcome: Done}
+			}
+		}, Passed, ""},
+		{"what a script has found out itself", "expect(height() == 1, 'nothing was executed')", nil, Passed, ""},
+		{"what a script has found out itself and is not so", "expect(height() == 2, 'nothing was executed since')", nil, Violated,
+			`t.star:1: expect(height() == 2, 'nothing was executed since'): nothing was executed since`},
+		{"what is not so, without words", "expect(\n    height()   == 2)", nil, Violated, "t.star:1: expect( height() == 2): it is not so"},
+		{"a script that says that something is wrong", "if height() == 1:\n    fail('it is 1')", nil, Violated, `t.star:2: fail("it is 1"): it is 1`},
+		{"something that happens later", "after('1s', lambda: crash(2))\nsleep('999ms')\nexpect(state(2) == 'up')\nsleep('2ms')\nexpect(state(2) == 'down')", nil, Passed, ""},
+		{"a local read that finds something else", "expect(local_get(2, 'x') == '2')",
+			func(s *staged) { s.answer = func(Call) Answer { return Answer{Outcome: Done, Held: true, Value: "1"} } }, Violated, "t.star:1: expect(local_get(2, 'x') == '2')"},
 		{"a network in which nothing was executed", "check_agreement()", func(s *staged) { s.executed = 0 }, NotTested, "nothing was ever executed"},
-		{"a condition that never holds", "until(lambda: False, within='1s')", nil, Violated, `t.star:1: until(lambda, within="1s"): not within 1s`},
+		{"a condition that never holds", "until(lambda: False, within='1s')", nil, Violated, `t.star:1: until(lambda: False, within='1s'): not within 1s`},
 		{"operators are refused", "switch_mode('crash')\ncheck_agreement()", func(s *staged) { s.operated = errors.New("refused") }, Violated,
 			`t.star:1: switch_mode("crash"): refused`},
 		{"a broken promise that the cluster sees", "workload()\nexpect_progress()", func(s *staged) { s.wait = &Violation{Check: "order", Text: "a gap"} }, Violated, "order: a gap"},
@@ -511,6 +566,7 @@ func TestANodeThatEndsByItself(t *testing.T) {
 	for _, text := range []string{"fail_sync(3)", "fill(3)"} {
 		s := newStaged()
 		s.down[3] = true
+		s.comes = AtNode(map[string]string{"fail_sync(3)": CountFailed, "fill(3)": CountFull}[text], 3)
 		if r := playStaged(t, s, text+"\nsleep('1s')\ncheck_agreement()"); r.Verdict != Passed {
 			t.Errorf("%s: %s: %s", text, r.Verdict, r.Why)
 		}

@@ -106,9 +106,17 @@ func (r *runner) millis(given) (starlark.Value, error) {
 func (r *runner) at(a given) (starlark.Value, error) {
 	when := of(a, "time", time.Duration(0))
 	if now := r.cluster.Now(); when < now {
+		if r.dry && r.invented {
+			return nil, nil // how long it took so far is made up
+		}
 		return nil, fmt.Errorf("%v is over: it is %v", when, now.Round(time.Millisecond))
 	}
 	return nil, r.wants(&timer{at: when, do: r.calls(a)})
+}
+
+// after has a function be called when so much time has passed.
+func (r *runner) after(a given) (starlark.Value, error) {
+	return nil, r.wants(&timer{at: r.cluster.Now() + of(a, "duration", time.Duration(0)), do: r.calls(a)})
 }
 
 // shortest is the least period of what happens again and again.
@@ -116,8 +124,8 @@ const shortest = time.Millisecond
 
 var errTooOften = fmt.Errorf("period: want at least %v", shortest)
 
-// dryTimes is how often a function is called for every while a script is only looked at.
-const dryTimes = 3
+// dryTimes is how often a function is called for every, at most, while a script is only looked at.
+const dryTimes = 1000
 
 // every has a function be called again and again, for the first time a period from now.
 func (r *runner) every(a given) (starlark.Value, error) {
@@ -125,7 +133,7 @@ func (r *runner) every(a given) (starlark.Value, error) {
 	if period < shortest {
 		return nil, errTooOften
 	}
-	if r.dry {
+	if r.dry && (left < 0 || left > dryTimes) {
 		left = dryTimes
 	}
 	return nil, r.wants(&timer{at: r.cluster.Now() + period, do: r.calls(a), period: period, left: left})
@@ -177,10 +185,15 @@ func (r *runner) awaits(within time.Duration, holds func() (bool, error)) (bool,
 	look := func() (err error) {
 		if !met && r.cluster.Now() <= deadline {
 			met, err = holds()
+			met = met && r.cluster.Now() <= deadline // it may have taken its time
 		}
 		return err
 	}
-	if err := look(); err != nil || met || r.dry {
+	err := look()
+	switch {
+	case err == nil && r.dry: // as if it took a moment
+		return true, r.pass(min(within, pollEvery))
+	case err != nil || met:
 		return true, err
 	}
 	t := &timer{at: r.cluster.Now() + pollEvery, do: look, period: pollEvery, left: -1}

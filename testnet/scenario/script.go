@@ -1,10 +1,12 @@
 package scenario
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/big"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"go.starlark.net/resolve"
@@ -16,8 +18,8 @@ import (
 type Script struct {
 	Name    string // the file's, without its folder
 	program *starlark.Program
-	calls   map[place]syntax.Position // where each begins, by where its arguments do, which is what a run tells
-	loops   []loop                    // in the order in which they begin
+	calls   map[place]call // by where its arguments begin, which is what a run tells
+	loops   []loop         // in the order in which they begin
 }
 
 // The sandbox: no file, no clock, no load, no recursion; so many steps, of which a script of ten minutes takes some ten thousand.
@@ -32,6 +34,12 @@ func placeOf(p syntax.Position) place { return place{p.Line, p.Col} }
 
 type loop struct{ from, to syntax.Position }
 
+// call is one as it stands in the script.
+type call struct {
+	from syntax.Position
+	text string // in one line
+}
+
 // mistake is what is wrong with a script, with its place.
 type mistake struct {
 	place syntax.Position
@@ -45,28 +53,34 @@ func (m *mistake) Error() string {
 
 func (m *mistake) Unwrap() error { return m.cause }
 
+// IsMistake says whether err is about what is wrong with a script.
+func IsMistake(err error) bool { return errors.As(err, new(*mistake)) }
+
 // Parse reads a script and looks for what is wrong with it without running it. The error names line and column.
 func Parse(name string, source []byte) (*Script, error) {
 	name = filepath.Base(name)
 	file, program, err := starlark.SourceProgramOptions(dialect, name, source, func(name string) bool { return functionOf(name) != nil || name == "range" })
 	if err != nil {
-		return nil, placed(err)
+		return nil, placed(err, source)
+	}
+	if err := checkNames(file); err != nil {
+		return nil, err
 	}
 	if err := checkCalls(file); err != nil {
 		return nil, err
 	}
-	s := &Script{Name: name, program: program, calls: make(map[place]syntax.Position)}
-	s.takePlaces(file)
+	s := &Script{Name: name, program: program, calls: make(map[place]call)}
+	s.takePlaces(file, strings.Split(string(source), "\n"))
 	return s, nil
 }
 
 // takePlaces notes what a run does not tell of the places in its script.
-func (s *Script) takePlaces(file *syntax.File) {
+func (s *Script) takePlaces(file *syntax.File, lines []string) {
 	syntax.Walk(file, func(n syntax.Node) bool {
 		switch n := n.(type) {
 		case *syntax.CallExpr:
-			start, _ := n.Span()
-			s.calls[placeOf(n.Lparen)] = start
+			from, to := n.Span()
+			s.calls[placeOf(n.Lparen)] = call{from, textOf(lines, from, to)}
 		case *syntax.WhileStmt, *syntax.ForStmt:
 			from, to := n.Span()
 			s.loops = append(s.loops, loop{from, to})
@@ -77,10 +91,27 @@ func (s *Script) takePlaces(file *syntax.File) {
 
 // begins is where the call begins whose arguments begin at a place.
 func (s *Script) begins(at syntax.Position) syntax.Position {
-	if start, ok := s.calls[placeOf(at)]; ok {
-		return start
+	if c, ok := s.calls[placeOf(at)]; ok {
+		return c.from
 	}
 	return at
+}
+
+// textOf is what stands between two places, in one line.
+func textOf(lines []string, from, to syntax.Position) string {
+	var b strings.Builder
+	for i := from.Line; i <= to.Line && int(i) <= len(lines); i++ {
+		line := []rune(lines[i-1]) // columns count characters
+		first, last := 0, len(line)
+		if i == from.Line {
+			first = min(int(from.Col)-1, last)
+		}
+		if i == to.Line {
+			last = min(int(to.Col)-1, last)
+		}
+		b.WriteString(string(line[first:max(first, last)]) + " ")
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
 }
 
 // endless is the loop that a run is in which was last seen at a place: the innermost one around it, or the next one.
@@ -99,7 +130,7 @@ func (s *Script) endless(at syntax.Position) syntax.Position {
 }
 
 // placed makes one line of what the parser or the resolver says.
-func placed(err error) error {
+func placed(err error, source []byte) error {
 	var list resolve.ErrorList
 	if errors.As(err, &list) {
 		m := &mistake{place: list[0].Pos, text: list[0].Msg}
@@ -118,9 +149,60 @@ func placed(err error) error {
 	}
 	var s syntax.Error
 	if errors.As(err, &s) {
-		return &mistake{place: s.Pos, text: s.Msg}
+		return &mistake{place: s.Pos, text: s.Msg + ofPython(source, int(s.Pos.Line))}
 	}
 	return err
+}
+
+// What Python has and Starlark has not, as it stands in a line.
+var (
+	keyword = regexp.MustCompile(`^\s*(assert|async|class|del|except|finally|from|global|import|nonlocal|raise|try|with|yield)\b`)
+	fText   = regexp.MustCompile(`\bf["']`)
+)
+
+// ofPython says what of Python somebody has written there, if anything.
+func ofPython(source []byte, line int) string {
+	lines := bytes.Split(source, []byte("\n"))
+	if line < 1 || line > len(lines) {
+		return ""
+	}
+	text := lines[line-1]
+	if m := keyword.FindSubmatch(text); m != nil {
+		if instead := map[string]string{"assert": "expect(condition, text)", "raise": "fail(text)"}[string(m[1])]; instead != "" {
+			return fmt.Sprintf(": Starlark has no %s, use %s", m[1], instead)
+		}
+		return fmt.Sprintf(": Starlark has no %s", m[1])
+	}
+	if fText.Match(text) {
+		return `: Starlark has no f"…", use "… %s" % value`
+	}
+	return ""
+}
+
+// checkNames looks for calls of our functions whose names the script has given to something else, which they are then in all of it.
+func checkNames(file *syntax.File) (wrong error) {
+	defined := make(map[string]bool)
+	syntax.Walk(file, func(n syntax.Node) bool {
+		if d, ok := n.(*syntax.DefStmt); ok {
+			defined[d.Name.Name] = true
+		}
+		return true
+	})
+	syntax.Walk(file, func(n syntax.Node) bool {
+		call, ok := n.(*syntax.CallExpr)
+		if !ok || wrong != nil {
+			return wrong == nil
+		}
+		name, ok := call.Fn.(*syntax.Ident)
+		if !ok || functionOf(name.Name) == nil || defined[name.Name] {
+			return true
+		}
+		if b, ok := name.Binding.(*resolve.Binding); ok && b.Scope == resolve.Global {
+			wrong = &mistake{place: name.NamePos, text: fmt.Sprintf("%s is something else in this script, give that another name: it stands for no function any more", name.Name)}
+		}
+		return wrong == nil
+	})
+	return wrong
 }
 
 // checkCalls looks at the calls of our functions as they are written: those in a branch that is never taken too.

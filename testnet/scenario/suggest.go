@@ -4,7 +4,7 @@ import "strings"
 
 // Suggest is what to say of a name that there is not: the one that was meant, or all there are.
 func Suggest(unknown string, known []string) string {
-	best, least := "", len(unknown)/3+2
+	best, least := "", max(1, (len(unknown)+1)/3)+1
 	for _, name := range known {
 		if d := editDistance(unknown, name); d < least {
 			best, least = name, d

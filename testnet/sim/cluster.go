@@ -58,8 +58,16 @@ func (c *Cluster) Start(ctx context.Context, s scenario.Shape) error {
 // ParametersOf are those of a shape's genesis, or what is wrong with them.
 func ParametersOf(s scenario.Shape) (epoch.Parameters, error) {
 	p := epoch.DefaultParameters()
+	for _, name := range ofTransactions {
+		if _, ok := s.Parameters[name]; ok {
+			return p, fmt.Errorf("%s stays as it is in scripts: their clients do not go by what it says of transactions", name)
+		}
+	}
 	return p, set(&p, s.Parameters)
 }
+
+// ofTransactions are the parameters that say what one transaction may be.
+var ofTransactions = []string{"write_set_bytes", "request_write_keys", "request_write_bytes", "nonce_window", "last_ahead"}
 
 func set(p *epoch.Parameters, values map[string]uint32) error {
 	var known []string
@@ -294,6 +302,12 @@ func (c *Cluster) Twin(n int) error {
 	twin.disk, twin.state = member.disk.Clone(), member.state.Clone()
 	twin.disk.Kill()
 	w.network.grow(len(w.nodes) - 1)
+	for _, other := range w.nodes { // what ails a member's links ails its twin's
+		if other != twin && other != member {
+			w.network.link(twin, other).Link = w.network.link(member, other).Link
+			w.network.link(other, twin).Link = w.network.link(other, member).Link
+		}
+	}
 	w.audit.hosts = append(w.audit.hosts, witness{incarnation: twin.incarnation})
 	w.audit.of(n).lies, w.audit.of(twin.id).lies = true, true
 	twin.boot()
@@ -382,6 +396,8 @@ func (c *Cluster) Happened() map[string]uint64 {
 			}
 		}
 		all[scenario.AtNode(scenario.CountSlowed, int(from.as))] += from.slowed
+		all[scenario.AtNode(scenario.CountFailed, int(from.as))] += from.failedSyncs
+		all[scenario.AtNode(scenario.CountFull, int(from.as))] += from.fullWrites
 		from.tellLies(all)
 	}
 	return all

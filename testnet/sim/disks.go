@@ -48,8 +48,10 @@ func (n *node) diskFailed(err error) {
 	switch {
 	case errors.Is(err, syscall.EIO):
 		w.counts.FailedSyncs++
+		n.failedSyncs++
 	case errors.Is(err, syscall.ENOSPC):
 		w.counts.FullDisks++
+		n.fullWrites++
 	default:
 		w.broken(n, breaks("boot", "%v", err))
 		return

@@ -1,11 +1,13 @@
 package sim
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/quorate/quorate/bft/epoch"
 	"github.com/quorate/quorate/testnet/scenario"
 )
 
@@ -49,6 +51,31 @@ func TestTheLibraryPassesOnSim(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The guide says rightly how many nodes must be up.
+func TestTheGuidesQuorumsAreThoseOfTheProtocols(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/fault-scripts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := func(of string, from int, figure func(n int) int) {
+		want := "| " + of + " |"
+		for n := 1; n <= 10; n++ {
+			if want += " |"; n >= from {
+				want = fmt.Sprintf("%s %d |", strings.TrimSuffix(want, " |"), figure(n))
+			}
+		}
+		if !strings.Contains(string(guide), "\n"+want+"\n") {
+			t.Errorf("the guide has no row\n%s", want)
+		}
+	}
+	row("nodes", 1, func(n int) int { return n })
+	row("crash mode: a majority", 1, func(n int) int { return epoch.Quorum(epoch.Crash, n) })
+	row("down at most", 1, func(n int) int { return n - epoch.Quorum(epoch.Crash, n) })
+	row("Byzantine mode: a quorum", 4, func(n int) int { return epoch.Quorum(epoch.Byzantine, n) })
+	row("down at most", 4, func(n int) int { return n - epoch.Quorum(epoch.Byzantine, n) })
+	row("of them lying at most", 4, func(n int) int { return epoch.Faulty(epoch.Byzantine, n) })
 }
 
 // The scripts in the guide's tutorial end as it says.
