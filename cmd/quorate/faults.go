@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -24,7 +21,7 @@ import (
 
 func (a *app) faultsCommand() *cobra.Command {
 	return group("faults", "Fault scripts: one file, run on the simulator or on processes", a.faultsRunCommand(), a.faultsCheckCommand(), a.faultsListCommand(),
-		a.faultsJudgeCommand())
+		a.faultsShowCommand(), a.faultsJudgeCommand())
 }
 
 // faultsRun is how a script is to be run.
@@ -80,13 +77,30 @@ func (a *app) faultsRunCommand() *cobra.Command {
 func (a *app) faultsCheckCommand() *cobra.Command {
 	return a.command("check SCRIPT…", "Look for mistakes in fault scripts, without running them", "  quorate faults check mine.star", cobra.MinimumNArgs(1),
 		func(_ context.Context, args []string) error {
-			for _, path := range args {
-				if _, err := checkedScript(path); err != nil {
-					return err
-				}
-				a.say("%s: no mistake was found", path)
+			type found struct {
+				Script  string `json:"script"`
+				Mistake string `json:"mistake,omitempty"`
 			}
-			return nil
+			all := make([]found, len(args))
+			var first error
+			for i, path := range args {
+				all[i].Script = path
+				_, err := checkedScript(path)
+				switch {
+				case err == nil:
+					a.say("%s: no mistake was found", path)
+					continue
+				case first == nil:
+					first = err
+				default:
+					a.say("%v", err)
+				}
+				all[i].Mistake = err.Error()
+			}
+			if a.output == "json" {
+				return errors.Join(a.writeJSON(all), first)
+			}
+			return first
 		})
 }
 
@@ -94,14 +108,21 @@ func (a *app) faultsJudgeCommand() *cobra.Command {
 	return a.command("judge HISTORY", "Judge the history of a run once more: whether one order explains all answers",
 		"  quorate faults judge report/history.jsonl", cobra.ExactArgs(1),
 		func(_ context.Context, args []string) error {
-			f, err := os.Open(args[0])
+			path := args[0]
+			if info, err := os.Stat(path); err == nil && info.IsDir() {
+				path = filepath.Join(path, "history.jsonl")
+			}
+			f, err := os.Open(path)
 			if err != nil {
 				return err
 			}
 			defer f.Close()
 			history, err := scenario.ReadHistory(f)
 			if err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
+				return fmt.Errorf("%s: %w: want the history.jsonl of a report", path, err)
+			}
+			if len(history) == 0 {
+				return fmt.Errorf("%s: no client has asked for anything", path)
 			}
 			v := scenario.LocalReads(history)
 			if v == nil {
@@ -153,21 +174,38 @@ func (a *app) faultsListCommand() *cobra.Command {
 	return cmd
 }
 
-// checkedScript reads a file, or a script of the library by its name.
-func checkedScript(path string) (*scenario.Script, error) {
-	source, err := os.ReadFile(path)
+func (a *app) faultsShowCommand() *cobra.Command {
+	return a.command("show SCRIPT", "Print a fault script, such as one that comes with the program", "  quorate faults show leader-crash > mine.star",
+		cobra.ExactArgs(1), func(_ context.Context, args []string) error {
+			_, source, err := readScript(args[0])
+			if err == nil {
+				_, err = a.out.Write(source)
+			}
+			return err
+		})
+}
+
+// readScript reads a file, or a script of the library by its name.
+func readScript(path string) (name string, source []byte, err error) {
+	source, err = os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		all := scenario.Library()
 		i := slices.IndexFunc(all, func(s scenario.Story) bool { return s.Name == strings.TrimSuffix(filepath.Base(path), ".star") })
 		if i < 0 || path != filepath.Base(path) {
-			return nil, fail(exitUsage, "%s: there is no such file, and no script of that name%s", path, meant(path, all))
+			return "", nil, fail(exitUsage, "%s: there is no such file, and no script of that name%s", path, meant(path, all))
 		}
-		path, source, err = all[i].Name+".star", all[i].Source, nil
+		return all[i].Name + ".star", all[i].Source, nil
 	}
+	return path, source, err
+}
+
+// checkedScript is one in which no mistake was found.
+func checkedScript(path string) (*scenario.Script, error) {
+	name, source, err := readScript(path)
 	if err != nil {
 		return nil, err
 	}
-	s, err := scenario.Parse(path, source)
+	s, err := scenario.Parse(name, source)
 	if err == nil {
 		err = s.Check(shapeIsGood)
 	}
@@ -237,6 +275,9 @@ func (a *app) oneRun(ctx context.Context, s *scenario.Script, r faultsRun) error
 		if errors.Is(err, ctx.Err()) {
 			return err
 		}
+		if scenario.IsMistake(err) {
+			return &failure{exitUsage, err}
+		}
 		return fmt.Errorf("%s has not come to a verdict: %w", s.Name, err)
 	}
 	if r.out == "" && run.Verdict != scenario.Passed {
@@ -269,64 +310,4 @@ func verdict(r *scenario.Run) error {
 	default:
 		return fail(exitError, "%s: %s", r.Verdict, r.Why)
 	}
-}
-
-// manySeeds runs a script on many simulated networks, one for each processor at a time.
-func (a *app) manySeeds(ctx context.Context, s *scenario.Script, r faultsRun) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
-	defer stop()
-	runs := make([]*scenario.Run, r.seeds)
-	errs := make([]error, r.seeds)
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	next := 0
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for {
-				mu.Lock()
-				i := next
-				next++
-				mu.Unlock()
-				if i >= r.seeds || ctx.Err() != nil {
-					return
-				}
-				seed := r.seed + uint64(i)
-				runs[i], errs[i] = scenario.Play(ctx, s, sim.NewCluster(nil), scenario.Options{World: r.on, Seed: seed})
-			}
-		})
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	count := map[scenario.Verdict]int{}
-	worst := runs[0]
-	for _, run := range runs {
-		count[run.Verdict]++
-		if run.Verdict != scenario.Passed {
-			a.say("seed %d: %s: %s", run.Seed, run.Verdict, run.Why)
-			if worst.Verdict == scenario.Passed || worst.Verdict == scenario.NotTested && run.Verdict == scenario.Violated {
-				worst = run
-			}
-		}
-	}
-	if r.out != "" {
-		if err := worst.WriteReport(r.out, nil); err != nil {
-			return err
-		}
-		a.say("report of seed %d: %s", worst.Seed, filepath.Join(r.out, "report.html"))
-	}
-	if err := a.writeFields([]field{
-		{"script", s.Name}, {"seeds", r.seeds}, {"passed", count[scenario.Passed]}, {"violated", count[scenario.Violated]},
-		{"not_tested", count[scenario.NotTested]},
-	}); err != nil {
-		return err
-	}
-	if err := verdict(worst); err != nil {
-		return fmt.Errorf("seed %d: %w: quorate faults run %s --seed %d", worst.Seed, err, s.Name, worst.Seed)
-	}
-	return nil
 }
