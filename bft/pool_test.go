@@ -270,7 +270,7 @@ func TestOverdueRequestsAreToldAgain(t *testing.T) {
 	count(7*remindTicks+1, 0)
 	count(7*remindTicks+2, 1)
 	count(7*remindTicks+3, 1)
-	p.markAllWaiting() // for another leader
+	p.markAllWaiting()        // for another leader
 	count(8*remindTicks+1, 1) // the huge one waits again
 	count(8*remindTicks+2, 1)
 	count(8*remindTicks+3, 1)

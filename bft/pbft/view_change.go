@@ -15,17 +15,21 @@ import (
 	"github.com/quorate/quorate/crypto"
 )
 
-// viewPause is how many ticks nothing of a view is sent again to one peer after it was; each time it is sent to it the pause is twice as long, up to
-// maxViewPause. It may be large, and a link so narrow that what is said again only holds up what was said before.
 const (
+	// viewPause is how many ticks nothing of a view is sent again to one peer after it was; each time it is sent the pause is twice as long, up to
+	// maxViewPause. ViewChanges may be large, and a link so narrow that what is said again only holds up what was said before.
 	viewPause    = 20
 	maxViewPause = 160
+	// helpTicks is after how many ticks in which a peer has lacked nothing it is helped as if for the first time.
+	helpTicks = 250
 )
 
-// help is when a member may be sent again what it lacks of a view.
+// help is how a member is helped into a view.
 type help struct {
-	at    int // tick
-	pause int // before it, since it was sent the last time
+	first int // tick since which it lacks something
+	asked int // tick at which it last did
+	at    int // tick from which it may be sent something
+	times int // that it was
 }
 
 var errAhead = errors.New("new view before its view changes")
@@ -358,22 +362,21 @@ func (p *Protocol) conflict(before, m *message.Signed) {
 // helpLater is for what was said to all a moment ago.
 func (p *Protocol) helpLater() {
 	for i := range p.helped {
-		p.helped[i] = help{at: p.ticks + viewPause/2}
+		p.helped[i] = help{first: p.ticks, asked: p.ticks, at: p.ticks + viewPause/2}
 	}
+}
+
+// turn is after how many ticks it is this replica's turn to help a peer that still lacks a view: the members that could do not do it all at once.
+func (p *Protocol) turn(peer epoch.ReplicaID) int {
+	n := p.epoch.N()
+	return viewPause * ((int(p.self)-int(peer)+n)%n - 1)
 }
 
 // Help sends a peer again what it lacks: first of the view, then of its slots.
 func (p *Protocol) Help(peer epoch.ReplicaID, s *message.Status) {
 	p.suspicion.heard(peer, s.Delivered)
 	if s.View < p.view || s.View == p.view && !s.Installed {
-		if h := &p.helped[peer-1]; p.ticks >= h.at {
-			h.pause = min(max(2*h.pause, viewPause), maxViewPause)
-			h.at = p.ticks + h.pause
-			if e := p.accused[p.epoch.Leader(s.View)-1]; e != nil && s.View < p.view { // perhaps why it was left here
-				p.out.Send = append(p.out.Send, message.Outgoing{Body: e, To: []epoch.ReplicaID{peer}, Epoch: p.epoch.ID})
-			}
-			p.sendView(peer)
-		}
+		p.helpIntoView(peer, s.View)
 		return
 	}
 	if s.View == p.view && p.current != nil {
@@ -381,8 +384,23 @@ func (p *Protocol) Help(peer epoch.ReplicaID, s *message.Status) {
 	}
 }
 
-// sendView sends what brings a peer to this view.
-func (p *Protocol) sendView(peer epoch.ReplicaID) {
+// helpIntoView sends a peer that does not vote in this view what it lacks. One that has left for it has the ViewChanges, most likely, and is sent the
+// NewView alone at first.
+func (p *Protocol) helpIntoView(peer epoch.ReplicaID, is epoch.View) {
+	h := &p.helped[peer-1]
+	if p.ticks-h.asked > helpTicks {
+		*h = help{first: p.ticks, at: p.ticks}
+	}
+	h.asked = p.ticks
+	whole := is < p.view || h.times > 0
+	if p.ticks < h.at || whole && p.current != nil && p.ticks < h.first+p.turn(peer) {
+		return
+	}
+	h.at = p.ticks + min(viewPause<<min(h.times, 8), maxViewPause)
+	h.times++
+	if e := p.accused[p.epoch.Leader(is)-1]; e != nil && is < p.view { // perhaps why it was left here
+		p.out.Send = append(p.out.Send, message.Outgoing{Body: e, To: []epoch.ReplicaID{peer}, Epoch: p.epoch.ID})
+	}
 	again := func(m *message.Signed) {
 		p.out.Send = append(p.out.Send, message.Outgoing{Again: m, To: []epoch.ReplicaID{peer}, Epoch: p.epoch.ID})
 	}
@@ -390,8 +408,10 @@ func (p *Protocol) sendView(peer epoch.ReplicaID) {
 	case p.current == nil && p.own != nil:
 		again(p.own)
 	case p.current != nil && p.newView != nil && viewOf(p.newView) == p.view:
-		for _, m := range p.installed.ViewChanges {
-			again(m)
+		if whole {
+			for _, m := range p.installed.ViewChanges {
+				again(m)
+			}
 		}
 		again(p.newView) // last: by the others its receiver leaves for this view
 	}
