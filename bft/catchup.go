@@ -51,6 +51,7 @@ type peer struct {
 	status     message.Status
 	attested   epoch.Seq // the highest slot it has attested, and so executed
 	serving    bool      // a Read for it is under way
+	heardAt    uint64    // tick of its last Status
 	againAt    uint64    // tick at which attestations or a checkpoint were last sent again to it
 	fetched    int       // bytes of transactions sent to it at its wish, less what it was allowed since
 	fetchedAt  uint64    // tick as of which
@@ -145,6 +146,11 @@ func (r *Replica) onStatus(from epoch.ReplicaID, s *message.Status) error {
 	} else {
 		p.status = *s
 	}
+	if from == r.order.Leader() && r.ticks-p.heardAt > deafTicks {
+		r.pool.hurry()
+		r.remindedAt = r.ticks - min(r.ticks, maxRemindRound)
+	}
+	p.heardAt = r.ticks
 	r.order.Help(from, s)
 	r.attestAgain(from, p, s)
 	return err

@@ -2,6 +2,7 @@ package bft
 
 import (
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -17,12 +18,15 @@ const (
 	// remindTicks is how long a request may wait before the leader is told of it again: twice before anybody suspects a leader that
 	// merely has not heard of it.
 	remindTicks = 20
-	// maxRemindTicks is how long the pauses get between telling of one request again, each twice as long as the one before: over links
-	// that bear less than what waits, what is said again is in the way of all else, and the more so the longer nothing moves.
-	maxRemindTicks = 1280
-	// remindRound is how often the leader is told again of anything, where things move, and maxRemindRound where nothing does.
+	// deafTicks is how long nothing is heard of how far the leader is before it may have heard nothing either: an idle one says it every second.
+	deafTicks = 2 * statusIdleTicks
+	// maxRemindTicks is how long the pauses get between telling of one request again, and half as long again: each is twice as long as the one
+	// before. Over links that bear less than what waits, what is said again is in the way of all else, and the more so the longer nothing moves.
+	maxRemindTicks = 320
+	// remindRound is how often the leader is told again of anything, where things move, and maxRemindRound where nothing does: a prime, lest it
+	// be in step with a link that comes and goes.
 	remindRound    = 10
-	maxRemindRound = 160
+	maxRemindRound = 157
 	// standstillTicks is from when on everybody is told of some of it, beside the leader: with nothing delivered for so long it may be
 	// gone, and only who knows of something that is due suspects it. standstillBytes is how much at a time.
 	standstillTicks = 30
@@ -152,12 +156,12 @@ func (r *Replica) remindLeader() {
 		waited, _ := r.pool.patience(r.ticks)
 		still = min(still, waited)
 	}
-	if r.ticks-r.remindedAt < min(max(still/2, remindRound), maxRemindRound) {
+	if r.ticks-r.remindedAt < min(max(still/4, remindRound), maxRemindRound) {
 		return
 	}
 	r.remindedAt = r.ticks
 	r.reminded++
-	late := r.pool.overdue(r.ticks, maxRemindTicks, bundleBytes)
+	late := r.pool.overdue(r.ticks, math.MaxUint64, bundleBytes)
 	r.tellLeader(late)
 	if r.ticks-r.catchup.lastMoved >= standstillTicks {
 		r.tell(r.backups(), firstOf(late, standstillBytes))

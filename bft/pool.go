@@ -32,6 +32,7 @@ const (
 type pool struct {
 	queues   []queue // by entry member
 	turn     int     // whose turn it is in the next batch
+	rounds   int     // in which the leader was told of what came in elsewhere
 	arrivals uint64
 	batches  int                        // accepted in this view
 	expected map[crypto.Digest]struct{} // ids in proposals of this view that had not come here yet
@@ -75,7 +76,8 @@ type pooled struct {
 	arrival  uint64 // its number among all that came
 	came     uint64 // tick at which it did
 	told     uint64 // the same, or at which the leader was last told of it by this replica
-	pause    uint64 // ticks from then on until it is told again
+	times    int    // that it was told again, since then or since this began anew
+	pause    uint64 // ticks from told on until it is told again
 	proposed bool
 	gone     bool
 	mine     bool // a client has handed it in here: it is in pool.mine
@@ -234,12 +236,33 @@ const passedTicks = 100
 // tell notes that the leader is told of a request.
 func (e *pooled) tell(now uint64, batches int) {
 	e.told = now
-	e.pause = min(2*e.pause, maxRemindTicks)
+	e.times++
+	e.pause = e.nextPause()
 	switch {
 	case e.first == 0:
 		e.first = now
 	case e.passing == 0 && now-e.first >= passedTicks:
 		e.passing = batches + 1
+	}
+}
+
+// nextPause is how long it waits until it is told again: twice as long each time, but for the first two. The longer ones differ from request to
+// request, lest what comes and goes at an even pace, as a bad link may, meets one of them each time.
+func (e *pooled) nextPause() uint64 {
+	pause := min(remindTicks<<min(max(e.times-1, 0), 8), uint64(maxRemindTicks))
+	if pause > remindTicks {
+		id := e.request.ID()
+		pause += pause * uint64(id[e.times%len(id)]) / 512
+	}
+	return pause
+}
+
+// hurry is for when the leader may have heard nothing for a while: what waits is told again as if for the first time.
+func (p *pool) hurry() {
+	for i := range p.queues {
+		for _, e := range p.queues[i].fifo {
+			e.times, e.pause = 0, remindTicks
+		}
 	}
 }
 
@@ -283,7 +306,7 @@ func (p *pool) markAllWaiting() {
 	var all []*pooled
 	for _, place := range slices.SortedFunc(maps.Keys(p.slots), slotOfSender.compare) {
 		for _, e := range p.slots[place] {
-			e.first, e.passing, e.pause = 0, 0, remindTicks
+			e.first, e.passing, e.times, e.pause = 0, 0, 0, remindTicks
 			if e.proposed {
 				all = append(all, e)
 			}
@@ -383,7 +406,7 @@ func (p *pool) remember(id crypto.Digest) {
 func (p *pool) adopt(q *message.Request, now uint64) {
 	for _, e := range p.slots[slotOf(q)] {
 		if e.request.ID() == q.ID() && !e.mine {
-			e.mine, e.told, e.pause = true, now, remindTicks
+			e.mine, e.told, e.times, e.pause = true, now, 0, remindTicks
 			p.mine = append(p.mine, e)
 		}
 	}
@@ -424,15 +447,16 @@ func (p *pool) forsaken(now uint64, bytes int) []*message.Request {
 		late = append(late, e.request)
 		return true
 	}
+	p.rounds++ // what is small and new at one member must not keep others from ever being told of
 	for i := range p.queues {
-		if e := p.queues[i].head(); e != nil && !pick(e) {
-			return late
+		if e := p.queues[(p.rounds+i)%len(p.queues)].head(); e != nil {
+			pick(e)
 		}
 	}
 	for i := range p.queues {
-		for _, e := range p.queues[i].fifo {
+		for _, e := range p.queues[(p.rounds+i)%len(p.queues)].fifo {
 			if !pick(e) {
-				return late
+				break
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package bft
 import (
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/quorate/quorate/bft/epoch"
@@ -241,7 +242,7 @@ func TestStuckRequestKeepsNothingBehindIt(t *testing.T) {
 }
 
 // Whoever took a request in tells the leader again, until it is in a proposal, in bundles of a bounded size; but one
-// request always fits, as large as it may be. Each pause is twice as long as the one before.
+// request always fits, as large as it may be. The pauses get longer until the leader is another, or may have heard nothing for a while.
 func TestOverdueRequestsAreToldAgain(t *testing.T) {
 	p := newPool(4)
 	huge := ask(0, 1, string(make([]byte, 200<<10)))
@@ -253,7 +254,7 @@ func TestOverdueRequestsAreToldAgain(t *testing.T) {
 	mustAdd(t, p, 1, ask(4, 1, "")) // handed in elsewhere: somebody else's to tell
 	count := func(now uint64, want int) {
 		t.Helper()
-		if got := p.overdue(now, maxRemindTicks, bundleBytes); len(got) != want {
+		if got := p.overdue(now, math.MaxUint64, bundleBytes); len(got) != want {
 			t.Errorf("at %d: %d requests, want %d", now, len(got), want)
 		}
 	}
@@ -264,14 +265,50 @@ func TestOverdueRequestsAreToldAgain(t *testing.T) {
 	count(remindTicks+4, 0)
 	p.markProposed([]*message.Request{huge})
 	p.executed([]*message.Request{ask(2, 1, "")}, []End{NonceOver})
-	count(3*remindTicks+1, 0)
-	count(3*remindTicks+2, 1)
-	count(3*remindTicks+3, 1)
-	count(7*remindTicks+1, 0)
-	count(7*remindTicks+2, 1)
-	count(7*remindTicks+3, 1)
+	count(2*remindTicks+1, 0)
+	count(2*remindTicks+2, 1) // the big one
+	count(2*remindTicks+3, 1)
+	count(4*remindTicks+1, 0)
+	count(5*remindTicks+4, 1) // that pause is twice as long, or up to half as long again
+	count(5*remindTicks+5, 1)
+	count(9*remindTicks+4, 0)
 	p.markAllWaiting()        // for another leader
-	count(8*remindTicks+1, 1) // the huge one waits again
-	count(8*remindTicks+2, 1)
-	count(8*remindTicks+3, 1)
+	count(9*remindTicks+4, 1) // the huge one waits again
+	count(9*remindTicks+5, 1)
+	count(9*remindTicks+6, 1)
+	p.hurry()
+	count(10*remindTicks+4, 1)
+	count(10*remindTicks+5, 1)
+	count(10*remindTicks+6, 1)
+}
+
+// Small requests that keep coming in at one member, and a large one at another, keep nobody's from being told to the leader.
+//
+// Always beginning with the same member turns it red.
+func TestNobodyIsForsakenForOthers(t *testing.T) {
+	p := newPool(4)
+	now, nonce := uint64(100), uint64(1000)
+	small := func() *message.Request {
+		nonce++
+		return ask(1, nonce, "x")
+	}
+	for range 5 {
+		mustAdd(t, p, 1, small())
+	}
+	large, victim := askBig(2, 1), ask(3, 1, "victim")
+	mustAdd(t, p, 2, large)
+	mustAdd(t, p, 3, victim)
+	told := make(map[crypto.Digest]int)
+	for range 100 {
+		now += remindTicks
+		for _, q := range p.forsaken(now, forsakenBytes) {
+			if told[q.ID()]++; q != large && q != victim {
+				p.executed([]*message.Request{q}, []End{NonceOver})
+				mustAdd(t, p, 1, small())
+			}
+		}
+	}
+	if told[large.ID()] == 0 || told[victim.ID()] == 0 {
+		t.Errorf("the large one was told %d times, the one behind it %d times", told[large.ID()], told[victim.ID()])
+	}
 }

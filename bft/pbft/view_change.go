@@ -16,10 +16,12 @@ import (
 )
 
 const (
-	// viewPause is how many ticks nothing of a view is sent again to one peer after it was; each time it is sent the pause is twice as long, up to
-	// maxViewPause. ViewChanges may be large, and a link so narrow that what is said again only holds up what was said before.
+	// viewPause is how many ticks nothing of a view is sent again to one peer after it was. What is large is sent after pauses that are twice as
+	// long each time, up to maxViewPause or what makes viewRate bytes a tick of it: a link may be so narrow that what is said again only holds up
+	// what was said before.
 	viewPause    = 20
 	maxViewPause = 160
+	viewRate     = 600
 	// helpTicks is after how many ticks in which a peer has lacked nothing it is helped as if for the first time.
 	helpTicks = 250
 )
@@ -396,12 +398,12 @@ func (p *Protocol) helpIntoView(peer epoch.ReplicaID, is epoch.View) {
 	if p.ticks < h.at || whole && p.current != nil && p.ticks < h.first+p.turn(peer) {
 		return
 	}
-	h.at = p.ticks + min(viewPause<<min(h.times, 8), maxViewPause)
-	h.times++
 	if e := p.accused[p.epoch.Leader(is)-1]; e != nil && is < p.view { // perhaps why it was left here
 		p.out.Send = append(p.out.Send, message.Outgoing{Body: e, To: []epoch.ReplicaID{peer}, Epoch: p.epoch.ID})
 	}
+	size := 0
 	again := func(m *message.Signed) {
+		size += m.EncodedSize()
 		p.out.Send = append(p.out.Send, message.Outgoing{Again: m, To: []epoch.ReplicaID{peer}, Epoch: p.epoch.ID})
 	}
 	switch {
@@ -415,4 +417,6 @@ func (p *Protocol) helpIntoView(peer epoch.ReplicaID, is epoch.View) {
 		}
 		again(p.newView) // last: by the others its receiver leaves for this view
 	}
+	h.at = p.ticks + max(viewPause, min(viewPause<<min(h.times, 8), maxViewPause, size/viewRate))
+	h.times++
 }
