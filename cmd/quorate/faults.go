@@ -49,8 +49,8 @@ func (a *app) faultsRunCommand() *cobra.Command {
 			switch {
 			case r.on != onSim && r.on != onTestnet:
 				return fail(exitUsage, "--on %s: want %s or %s", r.on, onSim, onTestnet)
-			case r.seeds < 1:
-				return fail(exitUsage, "--seeds %d: want 1 or more", r.seeds)
+			case r.seeds < 1 || r.seeds > maxSeeds:
+				return fail(exitUsage, "--seeds %d: want 1 to %d", r.seeds, maxSeeds)
 			case r.seeds > 1 && r.on == onTestnet:
 				return fail(exitUsage, "--seeds %d: a run on processes is not decided by its seed: run it again instead", r.seeds)
 			case r.trace && (r.on != onSim || r.seeds != 1):
@@ -93,7 +93,7 @@ func (a *app) faultsCheckCommand() *cobra.Command {
 				case first == nil:
 					first = err
 				default:
-					a.say("%v", err)
+					fmt.Fprintln(a.err, err)
 				}
 				all[i].Mistake = err.Error()
 			}
@@ -188,7 +188,7 @@ func (a *app) faultsShowCommand() *cobra.Command {
 // readScript reads a file, or a script of the library by its name.
 func readScript(path string) (name string, source []byte, err error) {
 	source, err = os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if info, wrong := os.Stat(path); errors.Is(err, fs.ErrNotExist) || wrong == nil && info.IsDir() {
 		all := scenario.Library()
 		i := slices.IndexFunc(all, func(s scenario.Story) bool { return s.Name == strings.TrimSuffix(filepath.Base(path), ".star") })
 		if i < 0 || path != filepath.Base(path) {
@@ -243,7 +243,7 @@ func shapeIsGood(s scenario.Shape) error {
 
 // oneRun runs a script once, says what it does, and leaves a report.
 func (a *app) oneRun(ctx context.Context, s *scenario.Script, r faultsRun) error {
-	o := scenario.Options{World: r.on, Seed: r.seed, Progress: func(at time.Duration, line int, what string) {
+	o := scenario.Options{World: r.on, Seed: r.seed, Fits: shapeIsGood, Progress: func(at time.Duration, line int, what string) {
 		place := ""
 		if line > 0 {
 			place = fmt.Sprintf("%s:%d: ", s.Name, line)

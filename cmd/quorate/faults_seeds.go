@@ -23,6 +23,9 @@ type seedRun struct {
 	prints []string
 }
 
+// maxSeeds is on how many networks a script is run at a time: what each has come to is kept.
+const maxSeeds = 100_000
+
 // reportEvery is how often is told how many networks are done.
 const reportEvery = 5 * time.Second
 
@@ -36,7 +39,7 @@ func (a *app) manySeeds(ctx context.Context, s *scenario.Script, r faultsRun) er
 	}
 	count := make(map[scenario.Verdict]int)
 	wrong := 0
-	worst := &runs[0]
+	worst, shown := &runs[0], &runs[0]
 	for i := range runs {
 		run := &runs[i]
 		for _, text := range run.prints {
@@ -55,12 +58,15 @@ func (a *app) manySeeds(ctx context.Context, s *scenario.Script, r faultsRun) er
 		if run.badness() > worst.badness() {
 			worst = run
 		}
+		if run.err == nil && (shown.err != nil || run.badness() > shown.badness()) {
+			shown = run
+		}
 	}
-	if r.out != "" && worst.err == nil {
-		if err := worst.WriteReport(r.out, nil); err != nil {
+	if r.out != "" && shown.err == nil {
+		if err := shown.WriteReport(r.out, nil); err != nil {
 			return err
 		}
-		a.say("report of seed %d: %s", worst.seed, filepath.Join(r.out, "report.html"))
+		a.say("report of seed %d: %s", shown.seed, filepath.Join(r.out, "report.html"))
 	}
 	fields := []field{
 		{"script", s.Name}, {"seeds", r.seeds}, {"passed", count[scenario.Passed]}, {"violated", count[scenario.Violated]},
@@ -98,7 +104,7 @@ func (a *app) playSeeds(ctx context.Context, s *scenario.Script, r faultsRun) []
 				one := &runs[i]
 				one.seed = r.seed + uint64(i)
 				one.Run, one.err = scenario.Play(ctx, s, sim.NewCluster(nil), scenario.Options{
-					World: r.on, Seed: one.seed, Progress: func(at time.Duration, line int, what string) {
+					World: r.on, Seed: one.seed, Fits: shapeIsGood, Progress: func(at time.Duration, line int, what string) {
 						if line == 0 {
 							one.prints = append(one.prints, fmt.Sprintf("%.3fs  %s", at.Seconds(), what))
 						}

@@ -78,7 +78,7 @@ func (f *function) read(positional starlark.Tuple, named []starlark.Tuple, nodes
 			a[p.name] = got
 		}
 		if p.need && !a.has(p.name) {
-			return nil, fmt.Errorf("%s: missing, call it as %s", p.name, f.signature())
+			return nil, unfit("%s: missing, call it as %s", p.name, f.signature())
 		}
 	}
 	return a, nil
@@ -107,6 +107,13 @@ func (f *function) knows(name string) error {
 	return fmt.Errorf("takes no %s: %s", name, Suggest(name, names))
 }
 
+// valueError is what is wrong with a value of the right kind. Where there is a network it may be another.
+type valueError struct{ text string }
+
+func (e *valueError) Error() string { return e.text }
+
+func unfit(format string, args ...any) error { return &valueError{fmt.Sprintf(format, args...)} }
+
 // signature is how to call it.
 func (f *function) signature() string {
 	var parts []string
@@ -132,7 +139,7 @@ func integer(least, most int64) func(starlark.Value, int) (any, error) {
 		case !ok:
 			return nil, fmt.Errorf("%s is no whole number, want one from %d%s", v, least, upTo(most))
 		case !fits || n < least || n > most:
-			return nil, fmt.Errorf("%s, want %d%s", v, least, upTo(most))
+			return nil, unfit("%s, want %d%s", v, least, upTo(most))
 		}
 		return n, nil
 	}
@@ -153,9 +160,9 @@ func readDuration(v starlark.Value, _ int) (any, error) {
 	case !ok || err != nil:
 		return nil, fmt.Errorf(`%s is no duration, want one like "200ms", "1.5s" or "2m"`, v)
 	case d < 0:
-		return nil, fmt.Errorf("%s is negative", v)
+		return nil, unfit("%s is negative", v)
 	case d > longest:
-		return nil, fmt.Errorf("%s, want at most %v", v, longest)
+		return nil, unfit("%s, want at most %v", v, longest)
 	}
 	return d, nil
 }
@@ -164,7 +171,7 @@ func readDuration(v starlark.Value, _ int) (any, error) {
 func readWhile(v starlark.Value, nodes int) (any, error) {
 	d, err := readDuration(v, nodes)
 	if err == nil && d.(time.Duration) == 0 {
-		err = fmt.Errorf("%s, want more", v)
+		err = unfit("%s, want more", v)
 	}
 	return d, err
 }
@@ -193,9 +200,9 @@ func readNode(v starlark.Value, nodes int) (any, error) {
 		return nil, fmt.Errorf("%s is no node, want a number from 1", v)
 	case n < 1 || nodes > 0 && n > int64(nodes):
 		if nodes == 0 {
-			return nil, fmt.Errorf("there is no node %d: they are numbered from 1", n)
+			return nil, unfit("there is no node %d: they are numbered from 1", n)
 		}
-		return nil, fmt.Errorf("there is no node %d: the network has nodes 1 to %d", n, nodes)
+		return nil, unfit("there is no node %d: the network has nodes 1 to %d", n, nodes)
 	}
 	return int(n), nil
 }
@@ -216,12 +223,12 @@ func readNodes(v starlark.Value, nodes int) (any, error) {
 			return nil, err
 		}
 		if slices.Contains(all, n.(int)) {
-			return nil, fmt.Errorf("node %d is named twice", n)
+			return nil, unfit("node %d is named twice", n)
 		}
 		all = append(all, n.(int))
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("names no node")
+		return nil, unfit("names no node")
 	}
 	return all, nil
 }
@@ -234,7 +241,7 @@ func readShare(v starlark.Value, _ int) (any, error) {
 		share, ok = percent/100, err == nil && strings.HasSuffix(s, "%")
 	}
 	if !ok || !(share >= 0 && share <= 1) {
-		return nil, fmt.Errorf(`%s, want a share from 0 to 1, or "0%%" to "100%%"`, v)
+		return nil, unfit(`%s, want a share from 0 to 1, or "0%%" to "100%%"`, v)
 	}
 	return share, nil
 }
@@ -247,7 +254,13 @@ func readText(v starlark.Value, _ int) (any, error) {
 	return s, nil
 }
 
-func readAnything(v starlark.Value, _ int) (any, error) { return v, nil }
+// readCondition is anything that is true or not, but for a function, which always is.
+func readCondition(v starlark.Value, _ int) (any, error) {
+	if f, ok := v.(starlark.Callable); ok {
+		return nil, fmt.Errorf("%s is a function, want what it yields: call it", f.Name())
+	}
+	return v, nil
+}
 
 // sized is text of so many bytes.
 func sized(least, most int) func(starlark.Value, int) (any, error) {
@@ -257,7 +270,7 @@ func sized(least, most int) func(starlark.Value, int) (any, error) {
 			return nil, err
 		}
 		if n := len(s.(string)); n < least || n > most {
-			return nil, fmt.Errorf("it has %d bytes, want %d to %d", n, least, most)
+			return nil, unfit("it has %d bytes, want %d to %d", n, least, most)
 		}
 		return s, nil
 	}
@@ -317,7 +330,7 @@ func readList(v starlark.Value, _ int) (any, error) {
 		all = append(all, e)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("is empty")
+		return nil, unfit("is empty")
 	}
 	return all, nil
 }
@@ -342,7 +355,7 @@ var (
 	anOffset   = kind{"duration, perhaps negative", readOffset}
 	aShare     = kind{"share", readShare}
 	aText      = kind{"text", readText}
-	anything   = kind{"anything", readAnything}
+	aCondition = kind{"what is true or not", readCondition}
 	aKey       = kind{"text of 1 to 1024 bytes", sized(1, 1024)}
 	aValue     = kind{"text of at most 60000 bytes", sized(0, maxSize)}
 	aMode      = oneOf("byzantine", "crash")

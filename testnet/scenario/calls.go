@@ -46,6 +46,9 @@ func (r *runner) asks(call Call, within time.Duration) (Answer, error) {
 	if _, err := r.awaits(within, func() (bool, error) { return answered, nil }); err != nil {
 		return answer, err
 	}
+	if answered && call.Kind == LocalGet && answer.Outcome == Refused {
+		return answer, r.untested(fmt.Errorf("node %d: it does not answer", call.Node))
+	}
 	why := fmt.Sprintf("not answered within %v", within)
 	if answered {
 		why = fmt.Sprintf("its outcome is %s", answer.Outcome)

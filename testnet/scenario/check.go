@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"context"
-	"maps"
 	"time"
 )
 
@@ -68,17 +67,7 @@ func (p *pretence) Do(c Call, done func(Answer)) {
 
 // Operate says what is wrong with an order.
 func (p *pretence) Operate(o Order, _ time.Duration, done func(error)) {
-	next := p.shape
-	next.Parameters = maps.Clone(p.shape.Parameters)
-	if next.Parameters == nil {
-		next.Parameters = make(map[string]uint32)
-	}
-	maps.Copy(next.Parameters, o.Parameters)
-	if o.Recover {
-		next.Mode = "byzantine"
-	} else if o.Mode != "" {
-		next.Mode = o.Mode
-	}
+	next := p.shape.after(o)
 	if err := p.fits(next); err != nil {
 		done(err)
 		return

@@ -16,6 +16,12 @@ func diskFault(k DiskKind) func(*runner, given) (starlark.Value, error) {
 
 // disk has something go wrong with a disk, and takes in how it is to come about.
 func (r *runner) disk(n int, f DiskFault) error {
+	switch f.Kind {
+	case Flip, Wipe, Backup, Restore: // of a node that is down
+		if err := r.fell(n, r.cluster.Look(n)); err != nil {
+			return err
+		}
+	}
 	if err := r.cluster.Disk(n, f); err != nil {
 		return err
 	}

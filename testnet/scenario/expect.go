@@ -37,19 +37,28 @@ func (r *runner) fail(a given) (starlark.Value, error) {
 	return nil, r.decide(r.cluster.Now(), false, of(a, "text", ""))
 }
 
-var errIdle = errors.New("no client asks for anything: call workload() before it")
+var errIdle = unfit("no client asks for anything: call workload() before it")
 
-// expectProgress waits for an answer to something that a client asks for from now on.
+// expectProgress waits for an answer to something that a client asks for from now on. It has a client of its own ask, in case all others wait for
+// what they asked for before, or ask for little.
 func (r *runner) expectProgress(a given) (starlark.Value, error) {
 	within, begun := of(a, "within", 5*time.Second), r.cluster.Now()
 	if r.traffic == nil || r.traffic.stopped {
 		return nil, errIdle
 	}
-	holds, err := r.awaits(within, func() (bool, error) { return r.traffic.answered > begun, nil })
+	answered := r.probe("expect_progress")
+	holds, err := r.awaits(within, func() (bool, error) { return *answered || r.traffic.answered > begun, nil })
 	if err != nil {
 		return nil, err
 	}
 	return nil, r.decide(begun, holds, fmt.Sprintf("nothing that was asked for since was acknowledged within %v", within))
+}
+
+// probe has a client that has asked for nothing yet put something, and says from then on whether it was answered.
+func (r *runner) probe(key string) *bool {
+	answered := false
+	r.traffic.submit(Call{Client: r.newClient(), Kind: Put, Key: key, Value: fmt.Sprint(r.cluster.Now())}, func(a Answer) { answered = a.answered() })
+	return &answered
 }
 
 // expectNoProgress waits, and wants nothing that a client asks for from now on to be acknowledged meanwhile. It has a client of its own ask, since all
@@ -65,9 +74,8 @@ func (r *runner) expectNoProgress(a given) (starlark.Value, error) {
 		}
 		return nil, r.decide(begun, true, "")
 	}
-	answered := false
-	r.traffic.submit(Call{Client: r.newClient(), Kind: Put, Key: "expect_no_progress", Value: fmt.Sprint(begun)}, func(a Answer) { answered = a.answered() })
-	broken, err := r.awaits(during, func() (bool, error) { return answered || r.traffic.answered > begun, nil })
+	answered := r.probe("expect_no_progress")
+	broken, err := r.awaits(during, func() (bool, error) { return *answered || r.traffic.answered > begun, nil })
 	if err != nil {
 		return nil, err
 	}

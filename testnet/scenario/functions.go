@@ -160,7 +160,7 @@ var functions = []function{
 
 	// What must hold.
 	{name: "expect", expects: true, asks: true, does: (*runner).expect, takes: []parameter{
-		{name: "condition", kind: anything, need: true}, {name: "text", kind: aText, initial: `""`},
+		{name: "condition", kind: aCondition, need: true}, {name: "text", kind: aText, initial: `""`},
 	}},
 	{name: "fail", expects: true, does: (*runner).fail, takes: []parameter{{name: "text", kind: aText, need: true}}},
 	{name: "expect_progress", expects: true, does: (*runner).expectProgress, takes: []parameter{{name: "within", kind: aDuration, initial: `"5s"`}}},
@@ -240,7 +240,7 @@ func (r *runner) call(t *starlark.Thread, f *function, positional starlark.Tuple
 	at := r.calledAt(t)
 	place := r.script.begins(at)
 	fail := func(err error) error {
-		if errors.As(err, new(*mistake)) || errors.Is(err, errOver) {
+		if errors.As(err, new(*mistake)) || errors.As(err, new(*starlark.EvalError)) || errors.Is(err, errOver) {
 			return err // it has its place already, being that of a call within this one
 		}
 		return &mistake{place: place, text: f.name + ": " + err.Error(), cause: err}
@@ -252,8 +252,8 @@ func (r *runner) call(t *starlark.Thread, f *function, positional starlark.Tuple
 	}
 	a, err := f.read(positional, named, r.shape.Nodes)
 	if err != nil {
-		if r.dry && r.invented && (len(positional) == 0 || nothing(positional, named)) {
-			return nil, errOver // where there was a network, there may be something
+		if r.madeUp(err) || r.dry && r.invented && nothing(positional, named) {
+			return starlark.None, nil
 		}
 		return nil, fail(err)
 	}
@@ -270,6 +270,9 @@ func (r *runner) call(t *starlark.Thread, f *function, positional starlark.Tuple
 		r.progress(r.cluster.Now(), r.here.line, r.here.what)
 	}
 	v, err := f.does(r, a)
+	if r.madeUp(err) {
+		return starlark.None, nil
+	}
 	if err != nil {
 		return nil, fail(err)
 	}
@@ -277,6 +280,11 @@ func (r *runner) call(t *starlark.Thread, f *function, positional starlark.Tuple
 		v = starlark.None
 	}
 	return v, nil
+}
+
+// madeUp says whether an error may come of what was made up while a script is only looked at.
+func (r *runner) madeUp(err error) bool {
+	return r.dry && r.invented && errors.As(err, new(*valueError))
 }
 
 // nothing says whether an argument is None, or an empty list.

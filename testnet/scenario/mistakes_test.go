@@ -129,11 +129,19 @@ func TestMistakesOfAnAuthorAreToldInOneLine(t *testing.T) {
 		}, {
 			"a function that is called while it sleeps",
 			"def f():\n    put(\"a\", \"b\")\nat(\"1s\", f)\nat(\"1s\", f)\nsleep(\"5s\")\ncheck_linearizable()\n",
-			"mine.star:2:5: put: function f called recursively",
+			"mine.star:2:5: function f called recursively",
 		}, {
 			"a recovery into a mode that it is too small for",
 			"cluster(nodes = 3, mode = \"crash\")\nrecover()\n",
 			"mine.star:2:1: recover: three are too few",
+		}, {
+			"a function for what it yields",
+			"workload()\nexpect(lambda: view() > 9)\n",
+			"mine.star:2:1: expect: condition: lambda is a function, want what it yields: call it",
+		}, {
+			"a mistake in what is called later, behind something that was seen",
+			"workload()\nleader()\ndef later():\n    x = [1]\n    x.push(2)\nat(\"1s\", later)\nsleep(\"2s\")\ncheck_agreement()\n",
+			"mine.star:5:6: list has no .push field or method",
 		}, {
 			"a name that is taken",
 			"nodes = 4\ncluster(nodes = nodes)\nfor n in nodes():\n    crash(n)\ncheck_agreement()\n",
@@ -262,6 +270,19 @@ func TestGoodScriptsAreFoundGood(t *testing.T) {
 		"crash(3)\nrestart([n for n in nodes() if state(n) == 'down'][0])\ncheck_agreement()",
 		"put('a', 'b')\nrecover()",
 		"switch_mode('crash')",
+		"workload()\nsleep('1s')\ncut(leader(), 4)\nsleep('3s')\nexpect_progress()\nheal()",
+		"workload()\nsleep('1s')\npartition([leader(), 4], others(leader(), 4))\nsleep('5s')\nheal()\nexpect_progress('20s')",
+		"workload()\nbyzantine(1, 'equivocate')\ndef punish():\n    crash(accused(2)[0])\nat('5s', punish)\nsleep('6s')\nexpect_progress()",
+		"todo = [2, 3, 4]\ndef next():\n    n = todo.pop(0)\n    crash(n)\n    sleep('1s')\n    restart(n)\nworkload()\nevery('2s', next)\nsleep('7100ms')\ncheck_agreement()",
+		"workload()\ndone = []\ndef work():\n    sleep('1s')\n    done.append('now')\nafter('1s', work)\nuntil(lambda: len(done) > 0)\nprint(done[0])",
+		"workload()\nbeats = [0]\ndef beat():\n    beats[0] += 1\nevery('10ms', beat)\nwhile beats[0] < 2000:\n    sleep('100ms')\nexpect_progress()",
+		"workload()\nat('3s', stop_workload)\nuntil(lambda: now() > 4000)\nworkload(clients = 8)\nexpect_progress()",
+		"workload()\nat('10s', stop_workload)\nwhile committed() < 200:\n    sleep('100ms')\nexpect_progress()\nsleep('10s')",
+		"workload()\ncrash(3)\ndown = [n for n in nodes() if state(n) == 'down']\nrestart(down[randint(0, len(down)-1)])\nexpect_progress()",
+		"workload()\nbegun = now()\nexpect_progress('20s')\ntook = now() - begun\nsleep('%dms' % (took - 100))\nexpect_progress()",
+		"workload()\nhighest = 0\nwhile committed() < 10000:\n    sleep('10ms')\n    for n in nodes():\n        highest = max(highest, view(n))\nexpect(highest <= 2)",
+		"large = True\nif large:\n    cluster(nodes = 7)\nelse:\n    cluster(nodes = 4)\nworkload()\ncrash(6)\nexpect_progress()",
+		"shape = {'nodes': 7}\ncluster(mode = 'byzantine', **shape)\nworkload()\ncrash(6)\nexpect_progress()",
 		"every('1ms', lambda: None)\nsleep('59m')\ncheck_agreement()",
 	} {
 		s, err := Parse("mine.star", []byte(text))

@@ -1,8 +1,6 @@
 package scenario
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -74,7 +72,7 @@ func countsOf(count string, pairs []pair) (keys []string) {
 func (r *runner) cutsWhich(nodes []int, which func(from, to int) bool) error {
 	f := &linkFault{r.links.pairs(which), func(l *Link) { l.Cut = true }}
 	if len(f.pairs) == 0 {
-		return errors.New("that cuts no link")
+		return unfit("that cuts no link")
 	}
 	r.begins(faultOf{nodes: nodes, keys: countsOf(CountStopped, f.pairs), ends: atHeal, why: "it stopped no message"})
 	return r.links.add(f)
@@ -90,7 +88,7 @@ func (r *runner) partition(a given) (starlark.Value, error) {
 		}
 		for _, n := range group {
 			if side[n] != 0 {
-				return nil, fmt.Errorf("node %d is in two groups", n)
+				return nil, unfit("node %d is in two groups", n)
 			}
 			side[n] = i + 1
 		}
@@ -117,7 +115,7 @@ func (r *runner) isolate(a given) (starlark.Value, error) {
 func (r *runner) cut(a given) (starlark.Value, error) {
 	x, y := of(a, "a", 0), of(a, "b", 0)
 	if x == y {
-		return nil, fmt.Errorf("there is no link from node %d to itself", x)
+		return nil, unfit("there is no link from node %d to itself", x)
 	}
 	return nil, r.cutsWhich([]int{x, y}, func(from, to int) bool { return from == x && to == y || from == y && to == x })
 }
@@ -125,7 +123,7 @@ func (r *runner) cut(a given) (starlark.Value, error) {
 func (r *runner) cutOneWay(a given) (starlark.Value, error) {
 	sender, receiver := of(a, "sender", 0), of(a, "receiver", 0)
 	if sender == receiver {
-		return nil, fmt.Errorf("there is no link from node %d to itself", sender)
+		return nil, unfit("there is no link from node %d to itself", sender)
 	}
 	return nil, r.cutsWhich([]int{sender, receiver}, func(from, to int) bool { return from == sender && to == receiver })
 }

@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -97,7 +96,7 @@ func (r *runner) accused(a given) (starlark.Value, error) {
 func (r *runner) randint(a given) (starlark.Value, error) {
 	least, most := of(a, "least", int64(0)), of(a, "most", int64(0))
 	if most < least || most-least < 0 {
-		return nil, errors.New("most is below least")
+		return nil, unfit("most is below least")
 	}
 	return starlark.MakeInt64(least + int64(r.chance.Uint64N(uint64(most-least)+1))), nil
 }

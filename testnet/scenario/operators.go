@@ -3,6 +3,7 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -23,14 +24,37 @@ func (r *runner) recover(a given) (starlark.Value, error) {
 	return nil, r.orders(a, Order{Recover: true})
 }
 
+// after is the network that an order makes of this one.
+func (s Shape) after(o Order) Shape {
+	next := s
+	next.Parameters = maps.Clone(s.Parameters)
+	if next.Parameters == nil {
+		next.Parameters = make(map[string]uint32)
+	}
+	maps.Copy(next.Parameters, o.Parameters)
+	switch {
+	case o.Recover:
+		next.Mode = "byzantine"
+	case o.Mode != "":
+		next.Mode = o.Mode
+	}
+	return next
+}
+
 // orders has operators ask for something. The script waits until it has come about, which is an expectation, or goes on at once.
 func (r *runner) orders(a given, o Order) error {
+	next := r.shape.after(o)
+	if r.fits != nil {
+		if err := r.fits(next); err != nil {
+			return err
+		}
+	}
 	within, begun, epoch := of(a, "within", 20*time.Second), r.cluster.Now(), r.furthest().Epoch
 	over, why := false, error(nil)
 	f := r.begins(faultOf{ends: atNever, why: "it was not done by the end of the script"})
 	r.cluster.Operate(o, within, func(err error) {
 		if over, why = true, err; err == nil {
-			f.hits = 1
+			f.hits, r.shape = 1, next
 		} else {
 			f.why = err.Error()
 		}

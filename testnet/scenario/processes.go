@@ -37,8 +37,10 @@ func (r *runner) crashAll(nodes ...int) error {
 			r.begins(faultOf{nodes: []int{n}, ends: atRestart})
 		}
 	})
-	if _, err := r.awaits(2*StrikePatience, func() (bool, error) { return over, nil }); err != nil {
-		return err
+	if !over {
+		if _, err := r.awaits(2*StrikePatience, func() (bool, error) { return over, nil }); err != nil {
+			return err
+		}
 	}
 	switch {
 	case why != nil:

@@ -170,6 +170,17 @@ func TestVerdicts(t *testing.T) {
 			`t.star:1: set_params({"window": 64}, wait=False) did not come about: it is so already`},
 		{"a condition that takes longer than it has", "def late():\n    sleep('3s')\n    return True\nuntil(late, within='1s')", nil, Violated,
 			"t.star:4: until(late, within='1s'): not within 1s"},
+		{"a local read at a node that is down", "workload(cas=0, get=0)\nsleep('1s')\nlocal_get(2, 'x')\ncheck_agreement()", func(s *staged) {
+			s.answer = func(c Call) Answer {
+				if c.Kind == LocalGet {
+					return Answer{Outcome: Refused}
+				}
+				return Answer{Outcome: Done}
+			}
+		}, NotTested, `t.star:3: local_get(2, "x"): node 2: it does not answer`},
+		{"nothing but a local read", "expect(local_get(2, 'x') == None)", nil, Passed, ""},
+		{"progress where clients only read locally", "workload(put=0, cas=0, get=0, local_get=1)\nexpect_progress()", nil, Passed, ""},
+		{"bits of a node that has ended by itself", "flip(2)\ncheck_agreement()", func(s *staged) { s.down[2] = true }, Violated, "running: node 2 has ended by itself"},
 		{"metrics of a node that is down", "crash(2)\nmetrics(2)\ncheck_agreement()", nil, NotTested, "t.star:2: metrics(2): node 2: it is down"},
 		{"un-synced writes lost, and no crash", "lose_unsynced(2)\nsleep('1s')\ncheck_agreement()", nil, NotTested,
 			"t.star:1: lose_unsynced(2) did not come about: no crash since has met anything that was not synced"},

@@ -249,25 +249,40 @@ func ours(name *syntax.Ident) *function {
 	return functionOf(name.Name)
 }
 
-// writtenNodes is how many nodes the script's network has, if it says so in figures.
+// writtenNodes is how many nodes the script's network has, if it says so in figures and once.
 func writtenNodes(file *syntax.File) int {
-	nodes := 4
+	nodes, networks := 4, 0
 	syntax.Walk(file, func(n syntax.Node) bool {
 		call, ok := n.(*syntax.CallExpr)
 		if !ok || called(call) == nil || called(call).name != "cluster" {
 			return true
 		}
+		networks++
 		for i, arg := range call.Args {
-			if e, ok := arg.(*syntax.BinaryExpr); ok && e.Op == syntax.EQ {
+			switch e := arg.(type) {
+			case *syntax.BinaryExpr:
+				if e.Op != syntax.EQ {
+					break
+				}
 				if e.X.(*syntax.Ident).Name == "nodes" {
 					nodes = figure(e.Y)
 				}
-			} else if i == 0 {
+				continue
+			case *syntax.UnaryExpr:
+				if e.Op == syntax.STAR || e.Op == syntax.STARSTAR {
+					networks++ // only the run can tell
+					continue
+				}
+			}
+			if i == 0 {
 				nodes = figure(arg)
 			}
 		}
 		return true
 	})
+	if networks > 1 {
+		return 0
+	}
 	return nodes
 }
 

@@ -39,7 +39,7 @@ type client struct {
 
 func (r *runner) beginWorkload(a given) (starlark.Value, error) {
 	if r.traffic != nil && !r.traffic.stopped {
-		return nil, errors.New("clients are busy already: stop_workload() comes first")
+		return nil, unfit("clients are busy already: stop_workload() comes first")
 	}
 	clients, rate := int(of(a, "clients", int64(4))), of(a, "rate", int64(40))
 	w := &workload{

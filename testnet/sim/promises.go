@@ -242,6 +242,9 @@ func (a *auditor) remembers(host int, m *memory) error {
 	if !m.born {
 		return breaks("promises", "does not remember whose log it has")
 	}
+	if a.epochOf(m.epoch) == nil {
+		return breaks("promises", "does not remember in which epoch it is")
+	}
 	kept := w.words.list[:0]
 	for _, p := range w.words.list {
 		d := w.words.said[p]
