@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -91,6 +92,22 @@ func (l *load) lines() int {
 	for s := bufio.NewScanner(f); s.Scan(); n++ {
 	}
 	return n
+}
+
+// newest is the newest slot that was acknowledged.
+func (l *load) newest() (slot uint64) {
+	text, err := os.ReadFile(l.acks)
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 3 {
+			seq, err := strconv.ParseUint(fields[3], 10, 64)
+			l.must(err)
+			slot = max(slot, seq)
+		}
+	}
+	return slot
 }
 
 func (l *load) until(acks int) {
