@@ -148,7 +148,7 @@ func (r *Replica) onStatus(from epoch.ReplicaID, s *message.Status) error {
 	}
 	if from == r.order.Leader() && r.ticks-p.heardAt > deafTicks {
 		r.pool.hurry()
-		r.remindedAt = r.ticks - min(r.ticks, maxRemindRound)
+		r.remind.at = r.ticks - min(r.ticks, maxRemindRound)
 	}
 	p.heardAt = r.ticks
 	r.order.Help(from, s)

@@ -148,6 +148,12 @@ func (r *Replica) flushBundle() {
 	r.bundle = bundle{}
 }
 
+// reminding is how the leader, or everybody, was last told again of what waits.
+type reminding struct {
+	at     uint64 // tick
+	rounds uint64
+}
+
 // remindLeader tells the leader again of requests that came in here and are still in no proposal, and more slowly of those that came in elsewhere. The
 // leader itself only lets go of those that are gone.
 func (r *Replica) remindLeader() {
@@ -156,17 +162,17 @@ func (r *Replica) remindLeader() {
 		waited, _ := r.pool.patience(r.ticks)
 		still = min(still, waited)
 	}
-	if r.ticks-r.remindedAt < min(max(still/4, remindRound), maxRemindRound) {
+	if r.ticks-r.remind.at < min(max(still/4, remindRound), maxRemindRound) {
 		return
 	}
-	r.remindedAt = r.ticks
-	r.reminded++
+	r.remind.at = r.ticks
+	r.remind.rounds++
 	late := r.pool.overdue(r.ticks, math.MaxUint64, bundleBytes)
 	r.tellLeader(late)
 	if r.ticks-r.catchup.lastMoved >= standstillTicks {
 		r.tell(r.backups(), firstOf(late, standstillBytes))
 	}
-	if r.reminded%forsakenRounds == 0 && r.pool.waiting > 0 && r.order.Leader() != r.self {
+	if r.remind.rounds%forsakenRounds == 0 && r.pool.waiting > 0 && r.order.Leader() != r.self {
 		r.tellLeader(r.pool.forsaken(r.ticks, forsakenBytes))
 	}
 }

@@ -23,29 +23,28 @@ type Config struct {
 
 // Replica is one member's mind.
 type Replica struct {
-	self       epoch.ReplicaID
-	notes      bool
-	birth      ordering.Birth
-	scheme     crypto.Scheme
-	epoch      *epoch.Epoch
-	history    []Past
-	peers      []epoch.ReplicaID // all members but this one
-	order      ordering.Protocol
-	pool       *pool
-	ticks      uint64     // since the start
-	now        int64      // wall clock in ms, as of the last Tick; 0 before the first
-	entered    epoch.View // the last one it has voted in
-	halted     bool       // a quorum has executed something else: nothing is said any more
-	observes   bool       // its log is not the one that the epoch names: it follows, and promises nothing
-	bundle     bundle     // requests on their way into the gossip
-	remindedAt uint64     // tick of the last round in which the leader was told again of what waits
-	reminded   uint64     // rounds
-	gather     gatherings
-	catchup    catchup
-	mend       mending
-	sealed     sealing
-	changes    []*waitingChange // in the order in which they came
-	recovery   *recovery
+	self     epoch.ReplicaID
+	notes    bool
+	birth    ordering.Birth
+	scheme   crypto.Scheme
+	epoch    *epoch.Epoch
+	history  []Past
+	peers    []epoch.ReplicaID // all members but this one
+	order    ordering.Protocol
+	pool     *pool
+	ticks    uint64     // since the start
+	now      int64      // wall clock in ms, as of the last Tick; 0 before the first
+	entered  epoch.View // the last one it has voted in
+	halted   bool       // a quorum has executed something else: nothing is said any more
+	observes bool       // its log is not the one that the epoch names: it follows, and promises nothing
+	bundle   bundle     // requests on their way into the gossip
+	remind   reminding  // of the leader
+	gather   gatherings
+	catchup  catchup
+	mend     mending
+	sealed   sealing
+	changes  []*waitingChange // in the order in which they came
+	recovery *recovery
 
 	enteredAt uint64 // tick at which this epoch was entered
 

@@ -41,13 +41,19 @@ func (s Shape) after(o Order) Shape {
 	return next
 }
 
+// wrongWith is what is wrong with a network that the script wants.
+func (r *runner) wrongWith(s Shape) error {
+	if r.fits == nil {
+		return nil
+	}
+	return r.fits(s)
+}
+
 // orders has operators ask for something. The script waits until it has come about, which is an expectation, or goes on at once.
 func (r *runner) orders(a given, o Order) error {
 	next := r.shape.after(o)
-	if r.fits != nil {
-		if err := r.fits(next); err != nil {
-			return err
-		}
+	if err := r.wrongWith(next); err != nil {
+		return err
 	}
 	within, begun, epoch := of(a, "within", 20*time.Second), r.cluster.Now(), r.furthest().Epoch
 	over, why := false, error(nil)

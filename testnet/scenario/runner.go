@@ -17,7 +17,7 @@ type Options struct {
 	World    string                                        // sim or testnet
 	Seed     uint64                                        // of all that is left to chance: the script's own choices, clients, and a simulated world
 	Progress func(at time.Duration, line int, what string) // is told of every call; nil: nobody
-	Fits     func(Shape) error                             // what is wrong with a network that operators are to make of this one; nil: nothing
+	Fits     func(Shape) error                             // what is wrong with a network that the script wants; nil: nothing
 }
 
 // longest is how much of the cluster's time a script may take.
@@ -182,6 +182,9 @@ func (r *runner) makeCluster(a given) (starlark.Value, error) {
 		return nil, errors.New("there is a network already: cluster() comes first, and once")
 	}
 	shape := Shape{Nodes: int(of(a, "nodes", int64(4))), Mode: of(a, "mode", "byzantine"), Parameters: of(a, "params", map[string]uint32(nil)), Seed: r.seed}
+	if err := r.wrongWith(shape); err != nil {
+		return nil, err
+	}
 	if err := r.cluster.Start(r.ctx, shape); err != nil {
 		return nil, err
 	}

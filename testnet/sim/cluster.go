@@ -396,8 +396,8 @@ func (c *Cluster) Happened() map[string]uint64 {
 			}
 		}
 		all[scenario.AtNode(scenario.CountSlowed, int(from.as))] += from.slowed
-		all[scenario.AtNode(scenario.CountFailed, int(from.as))] += from.failedSyncs
-		all[scenario.AtNode(scenario.CountFull, int(from.as))] += from.fullWrites
+		all[scenario.AtNode(scenario.CountFailed, int(from.as))] += from.failed
+		all[scenario.AtNode(scenario.CountFull, int(from.as))] += from.filled
 		from.tellLies(all)
 	}
 	return all

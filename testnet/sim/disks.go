@@ -48,10 +48,10 @@ func (n *node) diskFailed(err error) {
 	switch {
 	case errors.Is(err, syscall.EIO):
 		w.counts.FailedSyncs++
-		n.failedSyncs++
+		n.failed++
 	case errors.Is(err, syscall.ENOSPC):
 		w.counts.FullDisks++
-		n.fullWrites++
+		n.filled++
 	default:
 		w.broken(n, breaks("boot", "%v", err))
 		return

@@ -34,22 +34,23 @@ type node struct {
 	stale *statemachine.MemoryBacking // as it was some commits ago
 	since int                         // commits since then
 
-	old                     *store.Memory   // a copy of the disk as it was
-	liar                    *adversary.Liar // nil: it is honest
-	forgot                  bool            // its first log is gone: it observes
-	flipped                 bool            // a bit of its log was changed, and it has not started since
-	replaced                bool            // its disk is not the one that it has last written to
-	full                    bool            // its disk has hardly any room
-	slowBy                  int64           // µs that a sync takes longer
-	loses                   bool            // a crash takes what was not synced,
-	tears                   bool            // and the next one some of it
-	slowed                  uint64          // syncs
-	failedSyncs, fullWrites uint64          // that have ended it
-	synced                  uint64          // times, in this life
-	writes                  func()          // happens when it has written something that is not synced; nil: nothing does
-	paused                  bool            // what happens to it waits
-	waits                   []*event
-	refused                 error // why it did not start
+	old      *store.Memory   // a copy of the disk as it was
+	liar     *adversary.Liar // nil: it is honest
+	forgot   bool            // its first log is gone: it observes
+	flipped  bool            // a bit of its log was changed, and it has not started since
+	replaced bool            // its disk is not the one that it has last written to
+	full     bool            // its disk has hardly any room
+	slowBy   int64           // µs that a sync takes longer
+	loses    bool            // a crash takes what was not synced,
+	tears    bool            // and the next one some of it
+	slowed   uint64          // syncs
+	failed   uint64          // syncs, that have ended it
+	filled   uint64          // writes without room, that have ended it
+	synced   uint64          // times, in this life
+	writes   func()          // happens when it has written something that is not synced; nil: nothing does
+	paused   bool            // what happens to it waits
+	waits    []*event
+	refused  error // why it did not start
 
 	// What does not.
 	host    *host.Host // nil while the node is down
