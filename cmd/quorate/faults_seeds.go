@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -162,7 +163,7 @@ func spreads(runs []seedRun) (all []field) {
 		slices.Sort(figures)
 		all = append(all, field{name, spread{figures[0], figures[len(figures)/2], figures[len(figures)-1]}})
 	}
-	of("seconds", func(r *scenario.Run) float64 { return r.Took.Round(10 * time.Millisecond).Seconds() })
+	of("seconds", func(r *scenario.Run) float64 { return math.Round(r.Took.Seconds()*100) / 100 })
 	of("view_changes", func(r *scenario.Run) float64 { return float64(r.Counts().ViewChanges) })
 	of("calls", func(r *scenario.Run) float64 { return float64(r.Counts().Calls) })
 	return all
